@@ -1,0 +1,65 @@
+# Permafrost. `make` alone lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-pure test-servers test-all bench format lint check clean install
+
+PREFIX ?= /usr/local
+RELEASE = swift build -c release --static-swift-stdlib
+
+# Need nothing but the build; the others start PostgreSQL, pgBackRest and our own programs.
+PURE = BackupModel|Checksums|PostgresFormats|RepositoryFormats|StreamFilters|Storage|BackupEngine|Telemetry
+SERVER_SUITES = CommandLine|Postgres|Interop
+# A target may use only what Package.swift says it uses.
+TEST = swift test --explicit-target-dependency-import-check error
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## install what the build needs; build bin/permafrost and libexec/permafrost/permafrost
+	scripts/bootstrap build
+	$(RELEASE) --product permafrost
+	$(RELEASE) --product permafrost-launcher
+	@mkdir -p bin libexec/permafrost
+	@release=$$($(RELEASE) --show-bin-path); \
+	install --strip --mode=755 "$$release/permafrost" libexec/permafrost/permafrost; \
+	install --strip --mode=755 "$$release/permafrost-launcher" bin/permafrost
+	@ls -l bin/permafrost libexec/permafrost/permafrost
+
+demo: build ## back up and restore a database of its own, before your eyes
+	scripts/demo
+
+test: build ## all tests, the pure ones first; installs the servers and referees that they use
+	scripts/bootstrap test
+	@$(MAKE) --no-print-directory test-pure test-servers
+
+test-pure: ## tests without servers
+	$(TEST) --filter '^($(PURE))Tests\.'
+
+test-servers: ## tests with PostgreSQL, pgBackRest and the programs in bin/, which must have been built
+	$(TEST) --no-parallel --filter '^($(SERVER_SUITES))Tests\.'
+
+test-all: build ## every row of the test tables, all PostgreSQL versions
+	scripts/bootstrap test
+	@PERMAFROST_ALL=1 $(MAKE) --no-print-directory test-pure test-servers
+
+bench: build ## side by side with pgBackRest
+	scripts/bootstrap test
+	Benchmarks/compare
+
+format: ## lay the Swift sources out
+	swift format --in-place --parallel --recursive Sources Tests Package.swift
+
+lint: ## whether the Swift sources are laid out
+	swift format lint --strict --parallel --recursive Sources Tests Package.swift
+
+check: lint ## lint, and the rules that a compiler does not know
+	scripts/check
+
+clean: ## remove all that was built
+	rm -rf .build bin libexec
+
+install: ## install what was built under PREFIX (/usr/local)
+	install -D --mode=755 bin/permafrost "$(DESTDIR)$(PREFIX)/bin/permafrost"
+	install -D --mode=755 libexec/permafrost/permafrost "$(DESTDIR)$(PREFIX)/libexec/permafrost/permafrost"

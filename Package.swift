@@ -1,0 +1,102 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "permafrost",
+    products: [
+        .executable(name: "permafrost", targets: ["permafrost"]),
+        .executable(name: "permafrost-launcher", targets: ["permafrost-launcher"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    ],
+    targets: [
+        // C: system calls that Swift lacks, libpq by dlopen, and the compression libraries.
+        .target(name: "CLinux", cSettings: [.unsafeFlags(["-O2"])]),
+        .target(name: "CPostgres", cSettings: [.unsafeFlags(["-I/usr/include/postgresql"])]),
+        .target(
+            name: "CCompression",
+            cSettings: [.unsafeFlags(["-O2"])],
+            linkerSettings: [
+                .linkedLibrary("isal"),
+                .linkedLibrary(":libz.a"),
+                .linkedLibrary(":liblz4.a"),
+                .linkedLibrary(":libzstd.a"),
+                .linkedLibrary(":libbz2.a"),
+                .linkedLibrary(":libxxhash.a"),
+            ]),
+
+        // Pure: no I/O, no clock, no async.
+        .target(name: "BackupModel"),
+        .target(name: "Checksums", dependencies: ["CLinux", .product(name: "Crypto", package: "swift-crypto")]),
+        .target(name: "PostgresFormats", dependencies: ["BackupModel", "Checksums"]),
+        .target(name: "RepositoryFormats", dependencies: ["BackupModel", "PostgresFormats", "Checksums"]),
+        .target(
+            name: "StreamFilters", dependencies: ["BackupModel", "PostgresFormats", "Checksums", "CCompression"]),
+
+        // I/O at the edges.
+        .target(name: "RepositoryStorage", dependencies: ["BackupModel", "CLinux"]),
+        .target(name: "PostgresAccess", dependencies: ["BackupModel", "PostgresFormats", "CPostgres", "CLinux"]),
+        .target(
+            name: "Telemetry",
+            dependencies: ["BackupModel", .product(name: "Logging", package: "swift-log")]),
+        .target(
+            name: "BackupEngine",
+            dependencies: [
+                "BackupModel", "Checksums", "CLinux", "PostgresAccess", "PostgresFormats", "RepositoryFormats",
+                "RepositoryStorage", "StreamFilters", "Telemetry", .product(name: "Logging", package: "swift-log"),
+            ]),
+
+        .executableTarget(name: "permafrost-launcher"),
+        .executableTarget(
+            name: "permafrost",
+            dependencies: [
+                "BackupEngine", "BackupModel", "RepositoryStorage", "Telemetry",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+
+        // Tests: pure ones first, those that need servers apart.
+        .testTarget(name: "BackupModelTests", dependencies: ["BackupModel"]),
+        .testTarget(
+            name: "ChecksumsTests",
+            dependencies: ["Checksums", "CLinux", .product(name: "Crypto", package: "swift-crypto")]),
+        .testTarget(name: "PostgresFormatsTests", dependencies: ["PostgresFormats", "BackupModel", "Checksums"]),
+        .testTarget(
+            name: "RepositoryFormatsTests",
+            dependencies: ["RepositoryFormats", "BackupModel", "PostgresFormats", "Checksums"],
+            exclude: ["Fixtures"]),
+        .testTarget(
+            name: "StreamFiltersTests",
+            dependencies: ["StreamFilters", "BackupModel", "PostgresFormats", "Checksums", "CCompression"]),
+        .testTarget(name: "StorageTests", dependencies: ["RepositoryStorage", "BackupModel"]),
+        .testTarget(
+            name: "BackupEngineTests",
+            dependencies: [
+                "BackupEngine", "BackupModel", "Checksums", "PostgresFormats", "RepositoryFormats", "RepositoryStorage",
+                "StreamFilters", "Telemetry", .product(name: "Logging", package: "swift-log"),
+            ]),
+        .testTarget(
+            name: "TelemetryTests",
+            dependencies: ["Telemetry", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),
+        .testTarget(
+            name: "PostgresTests", dependencies: ["TestSupport", "PostgresAccess", "PostgresFormats", "BackupModel"]),
+        .testTarget(name: "InteropTests", dependencies: ["TestSupport"]),
+    ]
+)
+
+for target in package.targets where target.type != .system {
+    if ["CLinux", "CPostgres", "CCompression"].contains(target.name) { continue }
+    target.swiftSettings = settings
+}

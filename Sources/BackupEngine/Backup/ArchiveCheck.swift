@@ -1,0 +1,123 @@
+import BackupModel
+import Checksums
+import Logging
+import PostgresFormats
+import RepositoryFormats
+import RepositoryStorage
+import StreamFilters
+
+/// Proves that the WAL of a backup is in the archive, and copies it into the backup when asked.
+struct ArchiveCheck: Sendable {
+    let repository: Repository
+    let stanza: String
+    let archiveID: String
+    /// For each segment.
+    let timeout: Duration
+    let segmentSize: UInt64
+
+    func wait(for segment: WALSegment) async throws(BackupError) -> ArchivedSegmentName {
+        try await repository.waitForSegment(segment, archiveID: archiveID, stanza: stanza, timeout: timeout)
+    }
+
+    func wait(
+        from start: WALSegment, to stop: WALSegment, logger: Logger
+    ) async throws(BackupError) -> [ArchivedSegmentName] {
+        var found: [ArchivedSegmentName] = []
+        var segment = start
+        while segment <= stop {
+            found.append(try await wait(for: segment))
+            segment = segment.next(segmentSize: segmentSize)
+        }
+        logger.notice("check archive for segment(s) \(start):\(stop)")
+        return found
+    }
+
+    /// Stores `segments` as `pg_data/pg_wal/<segment>` of the backup, compressed as the set is.
+    func copy(
+        _ segments: [ArchivedSegmentName], into manifest: inout Manifest, ownedAs root: ManifestPath?, time: Int64
+    ) async throws {
+        let type = manifest.options.compressType
+        let content = ObjectContentReader()
+        for segment in segments {
+            let source = RepositoryPaths.archiveFile(stanza: stanza, archiveID: archiveID, name: segment.name)
+            let name = "pg_data/\(manifest.database.version.walDirectory)/\(segment.segment)"
+            let target = RepositoryPaths.backupFile(
+                stanza: stanza, label: manifest.label, name: name, compress: type, blockIncremental: false)
+            let level = manifest.options.compressLevel
+            let (checksum, size, repoSize) = try await repository.describing {
+                let reader = try await repository.store.read(source, range: nil)
+                let writer = try await CompressedObjectWriter(
+                    repository.store.write(target, .inPlace), compress: type, level: level)
+                do {
+                    let (checksum, size) = try await content.read(
+                        reader, Codecs.decompressor(segment.compress)
+                    ) { try await writer.append($0.bytes) }
+                    await reader.close()
+                    try await writer.commit()
+                    return (checksum, size, writer.storedSize)
+                } catch {
+                    await writer.abort()
+                    throw error
+                }
+            }
+            guard checksum.hex == segment.checksum else {
+                throw BackupError(
+                    .checksum,
+                    "\(repository.name): WAL segment '\(source)' has checksum \(checksum.hex), not the one in its name",
+                    hint: "the archived segment is damaged; take a new backup")
+            }
+            var file = ManifestFile(
+                name: name, size: size, timestamp: time, mode: (root?.mode ?? 0o700) & 0o640, user: root?.user,
+                group: root?.group)
+            file.checksum = checksum
+            file.repoSize = repoSize
+            manifest.files.append(file)
+        }
+    }
+}
+
+/// Compresses what is appended, and counts what is stored.
+final class CompressedObjectWriter {
+    private let writer: any ObjectWriter
+    private let compressor: (any StreamCodec)?
+    private let output = OutputBuffer(capacity: 256 << 10)
+    private(set) var storedSize: UInt64 = 0
+
+    init(_ writer: any ObjectWriter, compress: CompressType, level: Int?) throws(BackupError) {
+        self.writer = writer
+        compressor = try Codecs.compressor(compress, level: level)
+    }
+
+    func append(_ bytes: RawSpan) async throws {
+        guard let compressor else {
+            storedSize += UInt64(bytes.byteCount)
+            try await writer.append(bytes)
+            return
+        }
+        var done = 0
+        while done < bytes.byteCount {
+            done += try compressor.process(bytes.extracting(done..<bytes.byteCount), into: output)
+            try await drain()
+        }
+    }
+
+    func commit() async throws {
+        if let compressor {
+            while true {
+                let isDone = try compressor.finish(into: output)
+                try await drain()
+                if isDone { break }
+            }
+        }
+        try await writer.commit()
+    }
+
+    func abort() async { await writer.abort() }
+
+    private func drain() async throws {
+        guard output.count > 0 else { return }
+        storedSize += UInt64(output.count)
+        try await writer.append(output.filled.bytes)
+        output.clear()
+    }
+}

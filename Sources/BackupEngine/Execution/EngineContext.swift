@@ -1,0 +1,41 @@
+package import BackupModel
+package import Logging
+
+/// What every command is given.
+package struct EngineContext: Sendable {
+    package var configuration: Configuration
+    /// In the order of their keys; never empty.
+    package var repositories: [Repository]
+    package var logger: Logger
+    /// Seconds since 1970.
+    package var now: @Sendable () -> Int64
+    package var progress: any ProgressSink
+
+    package init(
+        configuration: Configuration, repositories: [Repository], logger: Logger, now: @escaping @Sendable () -> Int64,
+        progress: any ProgressSink
+    ) {
+        self.configuration = configuration
+        self.repositories = repositories
+        self.logger = logger
+        self.now = now
+        self.progress = progress
+    }
+
+    package func stanza() throws(BackupError) -> String { try configuration.requiredStanza() }
+
+    /// Absolute path of the data directory of the first configured server.
+    package func dataDirectory() throws(BackupError) -> String {
+        guard let key = configuration.postgresKeys.first, let path = configuration.string(.pgPath, key) else {
+            throw BackupError(.optionRequired, "pg1-path is required", hint: "name the data directory of the cluster")
+        }
+        return path
+    }
+}
+
+/// Who is told how far a copy is. Called from worker threads.
+package protocol ProgressSink: Sendable {
+    func begin(total: UInt64)
+    func add(_ bytes: UInt64)
+    func end()
+}

@@ -1,0 +1,43 @@
+/// What the lock object of a stanza says.
+struct StanzaLockBody: Equatable {
+    /// Unique for each taking of the lock.
+    var owner: String
+    var process: ProcessIdentity
+    /// Grows with every change of owner, over releases too: it is never less than the second it was taken in.
+    var epoch: UInt64
+    /// Seconds since 1970: who has not renewed it by then holds it no more.
+    var expires: Int64
+
+    init(owner: String, process: ProcessIdentity, epoch: UInt64, expires: Int64) {
+        self.owner = owner
+        self.process = process
+        self.epoch = epoch
+        self.expires = expires
+    }
+
+    init?(_ bytes: [UInt8]) {
+        guard let json = FlatJSON(bytes), let owner = json[text: "owner"], let host = json[text: "host"],
+            let processID = json[number: "pid"].flatMap({ Int32(exactly: $0) }), let epoch = json[number: "epoch"],
+            let expires = json[number: "expires"].flatMap({ Int64(exactly: $0) })
+        else { return nil }
+        self.init(
+            owner: owner,
+            process: ProcessIdentity(
+                host: host, boot: json[text: "boot"] ?? "", namespace: json[text: "namespace"] ?? "",
+                processID: processID, startTime: json[number: "start"] ?? 0),
+            epoch: epoch, expires: expires)
+    }
+
+    var bytes: [UInt8] {
+        var json = FlatJSON()
+        json[text: "boot"] = process.boot
+        json[number: "epoch"] = epoch
+        json[number: "expires"] = UInt64(max(expires, 0))
+        json[text: "host"] = process.host
+        json[text: "namespace"] = process.namespace
+        json[text: "owner"] = owner
+        json[number: "pid"] = UInt64(max(process.processID, 0))
+        json[number: "start"] = process.startTime
+        return json.bytes
+    }
+}

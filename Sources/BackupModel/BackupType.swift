@@ -1,0 +1,3 @@
+package enum BackupType: String, CaseIterable, Sendable {
+    case full, diff, incr
+}

@@ -1,0 +1,87 @@
+extension Command {
+    /// One line for the list of commands.
+    package var summary: String {
+        switch self {
+        case .annotate: "add, change or remove notes on a backup"
+        case .archiveGet: "fetch a WAL file from the archive (restore_command)"
+        case .archivePush: "store a WAL file in the archive (archive_command)"
+        case .backup: "back up a database cluster"
+        case .check: "check that backups and archiving can work"
+        case .expire: "remove backups and WAL that the retention no longer keeps"
+        case .help: "show commands and options"
+        case .info: "show what is in the repositories"
+        case .manifest: "show the list of files of a backup"
+        case .repoGet: "print a file of a repository"
+        case .repoLs: "list files of a repository"
+        case .repoPut: "store a file in a repository"
+        case .repoRm: "remove a file from a repository"
+        case .restore: "restore a database cluster"
+        case .server: "serve other hosts"
+        case .serverPing: "check that a server answers"
+        case .stanzaCreate: "prepare the repositories for a stanza"
+        case .stanzaDelete: "delete a stanza with all its backups and WAL"
+        case .stanzaUpgrade: "take a stanza to a new major version of PostgreSQL"
+        case .start: "allow commands to run again"
+        case .stop: "keep commands from running"
+        case .verify: "read a repository back and check all of it"
+        case .version: "show the version"
+        }
+    }
+
+    /// What follows the command on its line of usage.
+    var parameterUsage: String {
+        switch self {
+        case .archiveGet: " WAL-FILE DESTINATION"
+        case .archivePush: " WAL-PATH"
+        case .help: " [COMMAND [OPTION]]"
+        case .repoGet, .repoPut, .repoRm: " FILE"
+        case .repoLs: " [PATH]"
+        case .serverPing: " [HOST]"
+        default: ""
+        }
+    }
+
+    /// A paragraph for the help of the command.
+    var details: String {
+        switch self {
+        case .archiveGet:
+            "PostgreSQL calls it during recovery, as restore_command = 'permafrost --stanza=main archive-get %f "
+                + "\"%p\"'. Repositories are searched in their order. The exit status is 0 when the file was found, "
+                + "1 when no repository has it, and above 1 after an error."
+        case .archivePush:
+            "PostgreSQL calls it for each finished WAL segment, as archive_command = 'permafrost --stanza=main "
+                + "archive-push %p'. It succeeds only when every configured repository has the segment."
+        case .backup:
+            "The backup goes into one repository: the first, unless --repo chooses another. It is complete when all "
+                + "WAL that makes it consistent is in the archive. Afterwards expire runs, unless --no-expire-auto."
+        case .check:
+            "Connects to PostgreSQL, compares it with the stanza in every repository, and makes it switch to a new "
+                + "WAL segment to see the old one arrive in the archive. Without --stanza all stanzas of the "
+                + "configuration are checked."
+        case .expire:
+            "Runs by itself after each backup. All repositories are covered unless --repo chooses one. "
+                + "--dry-run shows what would go."
+        case .info:
+            "Without --stanza all stanzas are shown; with --set one backup in full. --output=json is for programs."
+        case .restore:
+            "PostgreSQL must be stopped, and the data directory empty unless --delta or --force is given. By default "
+                + "the newest backup is restored and PostgreSQL recovers to the end of the archive; --type and "
+                + "--target recover to an earlier moment."
+        case .stanzaCreate:
+            "Run it once, on a running PostgreSQL, before WAL can be archived. Running it again does no harm."
+        case .stanzaDelete:
+            "All backups and all WAL of the stanza in the repository are lost. The stanza must be stopped first: "
+                + "see the stop command."
+        case .stanzaUpgrade:
+            "Run it after pg_upgrade, when PostgreSQL runs in its new version. Older backups stay restorable."
+        case .start:
+            "Ends what the stop command began, for one stanza or for all."
+        case .stop:
+            "Commands of the stanza, or of all stanzas without --stanza, end with an error until start is run. With "
+                + "--force those that run now are ended as well."
+        case .annotate, .help, .manifest, .repoGet, .repoLs, .repoPut, .repoRm, .server, .serverPing, .verify,
+            .version:
+            ""
+        }
+    }
+}

@@ -1,0 +1,101 @@
+/// What no option can know by itself.
+extension Configuration {
+    mutating func checkTogether() throws(BackupError) {
+        try checkSelection()
+        try checkTarget()
+        try checkRepositoryPaths()
+        try adjustTimeouts()
+        replaceCompress()
+        warnOfRetention()
+        if isSet(.stopAuto) {
+            warnings.append(
+                "option 'stop-auto' is deprecated\nHINT: all supported versions use non-exclusive backup.")
+        }
+    }
+
+    private func checkSelection() throws(BackupError) {
+        for (option, group) in [(OptionName.repo, OptionDefinition.Group.repo), (.pg, .pg)] {
+            if let index = integer(option), keys[group]?.contains(index) == false {
+                throw BackupError(
+                    .optionInvalidValue, "key '\(index)' is not valid for '\(option.rawValue)' option",
+                    hint: "no option '\(group.rawValue)\(index)-…' is set")
+            }
+        }
+        if command == .stanzaDelete, !isSet(.repo), configuredRepositoryKeys != [1] {
+            throw BackupError(
+                .optionRequired, "stanza-delete command requires option: repo",
+                hint: "this command requires a specific repository to operate on")
+        }
+    }
+
+    /// PostgreSQL takes what is no number for transaction 0 and only says so at the end of recovery.
+    private func checkTarget() throws(BackupError) {
+        guard command == .restore, string(.type) == "xid", let target = string(.target) else { return }
+        guard UInt64(target) != nil else {
+            throw BackupError(
+                .optionInvalidValue, "'\(target)' is not valid for 'target' option when 'type' option = 'xid'",
+                hint: "a transaction id is a number, such as pg_current_xact_id() gives")
+        }
+    }
+
+    private func checkRepositoryPaths() throws(BackupError) {
+        var seen: [String: Int] = [:]
+        for index in configuredRepositoryKeys {
+            guard let type = string(.repoType, index), let path = string(.repoPath, index) else { continue }
+            if let other = seen.updateValue(index, forKey: "\(type):\(path)") {
+                throw BackupError(
+                    .optionInvalidValue,
+                    "local repo\(other) and repo\(index) paths are both '\(path)' but must be different")
+            }
+        }
+    }
+
+    /// A process must not give up on another that waits for the database: 30 s lie between.
+    private mutating func adjustTimeouts() throws(BackupError) {
+        let databaseKey = OptionKey(name: .dbTimeout, index: 0)
+        let protocolKey = OptionKey(name: .protocolTimeout, index: 0)
+        guard case .number(let database)? = resolved[databaseKey]?.value,
+            case .number(let other)? = resolved[protocolKey]?.value, other <= database
+        else { return }
+        if !isSet(.protocolTimeout) {
+            resolved[protocolKey]?.value = .number(database + 30_000)
+            resolved[protocolKey]?.text = "\(database + 30_000)ms"
+        } else if !isSet(.dbTimeout) {
+            let reduced = other >= 45_000 ? other - 30_000 : other / 2
+            resolved[databaseKey]?.value = .number(reduced)
+            resolved[databaseKey]?.text = "\(reduced)ms"
+        } else {
+            throw BackupError(
+                .optionInvalidValue,
+                "'\(string(.protocolTimeout) ?? "")' is not valid for 'protocol-timeout' option",
+                hint: "'protocol-timeout' should be greater than 'db-timeout' (\(string(.dbTimeout) ?? ""))")
+        }
+    }
+
+    /// `compress=n` is the old way to say `compress-type=none`.
+    private mutating func replaceCompress() {
+        guard isSet(.compress) else { return }
+        if isSet(.compressType) {
+            warnings.append(
+                "'compress' and 'compress-type' options should not both be set\n"
+                    + "HINT: 'compress-type' is preferred and 'compress' is deprecated.")
+        } else if !bool(.compress) {
+            resolved[OptionKey(name: .compressType, index: 0)] = ResolvedOption(
+                value: .text("none"), text: "none", source: source(.compress))
+            resolved[OptionKey(name: .compressLevel, index: 0)] = ResolvedOption(value: .number(0), text: "0")
+        }
+        resolved[OptionKey(name: .compress, index: 0)] = nil
+    }
+
+    private mutating func warnOfRetention() {
+        for index in configuredRepositoryKeys {
+            guard let type = string(.repoRetentionFullType, index), integer(.repoRetentionFull, index) == nil
+            else { continue }
+            let name = "repo\(index)-retention-full"
+            warnings.append(
+                "option '\(name)' is not set for '\(name)-type=\(type)', the repository may run out of space\n"
+                    + "HINT: to retain full backups indefinitely (without warning), set option '\(name)' to the maximum."
+            )
+        }
+    }
+}

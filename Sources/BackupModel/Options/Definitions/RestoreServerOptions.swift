@@ -1,0 +1,54 @@
+extension OptionDefinition {
+    /// How a backup is restored, and the server for other hosts.
+    static let restoreAndServer: [OptionDefinition] = [
+        OptionDefinition(
+            .archiveMode, .enumeration, .global, [.restore], default: "preserve", allowed: ["preserve", "off"],
+            summary: "keep archive_mode or turn it off in the restored cluster"),
+        OptionDefinition(
+            .dbExclude, .list, .global, [.restore], support: .notYet, example: "scratch",
+            summary: "restore all databases but this one"),
+        OptionDefinition(
+            .dbInclude, .list, .global, [.restore], support: .notYet, example: "orders",
+            summary: "restore this database only, with the system ones"),
+        OptionDefinition(
+            .linkAll, .bool, .global, [.restore], default: "n",
+            summary: "restore symbolic links as links"),
+        OptionDefinition(
+            .linkMap, .hash, .global, [.restore], example: "pg_wal=/ssd/pg_wal",
+            summary: "put what a link points to elsewhere"),
+        OptionDefinition(
+            .tablespaceMap, .hash, .global, [.restore], example: "ts1=/ssd/ts1",
+            summary: "put a tablespace elsewhere, by name or OID"),
+        OptionDefinition(
+            .tablespaceMapAll, .string, .global, [.restore], example: "/ssd/tablespaces",
+            summary: "put all tablespaces under this directory"),
+        OptionDefinition(
+            .recoveryOption, .hash, .global, [.restore],
+            dependency: Dependency(.type, in: ["default", "immediate", "lsn", "name", "time", "standby", "xid"]),
+            example: "primary_conninfo=host=db1",
+            summary: "a setting for the recovery configuration"),
+        OptionDefinition(
+            .tlsServerCaFile, .path, .global, [.server], required: true, support: .notYet,
+            example: "/etc/permafrost/ca.crt",
+            summary: "certificates that clients must be signed by"),
+        OptionDefinition(
+            .tlsServerCertFile, .path, .global, [.server], required: true, support: .notYet,
+            example: "/etc/permafrost/server.crt",
+            summary: "certificate of the server"),
+        OptionDefinition(
+            .tlsServerKeyFile, .path, .global, [.server], required: true, support: .notYet,
+            example: "/etc/permafrost/server.key",
+            summary: "private key of the server"),
+        OptionDefinition(
+            .tlsServerAuth, .hash, .global, [.server], required: true, support: .notYet, example: "client1=main",
+            summary: "the stanzas that a client, by its certificate's name, may use"),
+        OptionDefinition(
+            .tlsServerAddress, .string, .global, [.server, .serverPing], default: "localhost", support: .notYet,
+            example: "*",
+            summary: "address that the server listens on"),
+        OptionDefinition(
+            .tlsServerPort, .integer, .global, [.server, .serverPing], default: "8432",
+            ranges: [OptionRange("1", "65535")], support: .notYet, example: "8432",
+            summary: "port that the server listens on"),
+    ]
+}

@@ -1,0 +1,127 @@
+extension OptionDefinition {
+    /// What one line cannot say, for those options where it matters.
+    func details(for command: Command) -> String? {
+        switch name {
+        case .archiveCheck:
+            "Without the WAL written while it was made a backup cannot be restored, so the backup waits for it. "
+                + "Turn this off only if WAL is archived by other means."
+        case .archiveCopy:
+            "The backup can then be restored although the archive is lost. It is stored twice."
+        case .bufferSize:
+            "Each process-max thread has a few of these buffers."
+        case .checksumPage:
+            "Invalid pages are a warning, and listed with the backup. By default on when the cluster has checksums."
+        case .cmd:
+            "Given when the program is to be called by another path than it was called by now."
+        case .compressLevel:
+            "Higher is smaller and slower. The default depends on compress-type."
+        case .compressType:
+            "zst is the best choice when nothing but Permafrost and pgBackRest reads the files; lz4 is the fastest; "
+                + "gz is the default for compatibility; bz2 is slow."
+        case .config:
+            "By default the first that exists of /etc/permafrost/permafrost.conf, /etc/pgbackrest/pgbackrest.conf "
+                + "and /etc/pgbackrest.conf, and after it conf.d. With this option the file must exist, and conf.d "
+                + "is not read unless it is named as well."
+        case .configIncludePath:
+            "By default /etc/permafrost/conf.d, and when it has no *.conf files /etc/pgbackrest/conf.d. With this "
+                + "option the directory must exist."
+        case .configPath:
+            "permafrost.conf, or else pgbackrest.conf, is looked for here, and more files in conf.d below."
+        case .delta:
+            "Files whose size and checksum are right stay as they are; everything else is replaced or removed."
+        case .exclude:
+            "Relative to the data directory. With a final / what is in the directory is left out, without it also "
+                + "the directory itself. May be repeated."
+        case .force where command == .restore:
+            "Restores over the files that are in the data directory. With --delta files of right size and time "
+                + "are taken as right."
+        case .force where command == .stop:
+            "Ends running commands with a signal."
+        case .force where command == .stanzaDelete:
+            "Deletes the stanza although PostgreSQL is running."
+        case .force where command == .backup:
+            "Copies the files of a server although it seems to be running. What is copied may be unusable."
+        case .linkMap:
+            "The name is the link's path in the data directory, the value where it will point to. May be repeated."
+        case .lockPath:
+            "All commands on a host that use one repository must have the same lock path."
+        case .logFormat:
+            "json writes one object per line, with time, level and message."
+        case .online:
+            "With --no-online PostgreSQL must be stopped, and needs no running archive."
+        case .processMax:
+            "As many as there are CPUs to spare. Connections to remote stores are counted apart from it."
+        case .recoveryOption:
+            "Written as it is into postgresql.auto.conf (recovery.conf before PostgreSQL 12). May be repeated."
+        case .repo:
+            "By default the first configured repository that can serve."
+        case .repoPath:
+            "WAL and backups of all stanzas are below it."
+        case .repoRetentionArchive:
+            "Without it WAL is kept for as long as the backups that need it."
+        case .repoRetentionFull:
+            "When a full backup goes, all that depend on it go too. Unset, nothing is ever removed."
+        case .repoRetentionFullType:
+            "With time at least one full backup older than the days given is kept, so that every moment within "
+                + "them can be restored."
+        case .set where command == .restore:
+            "latest is the newest that can reach the target."
+        case .stanza:
+            "Section names in the configuration file begin with it: [main], [main:backup]."
+        case .startFast:
+            "The backup begins at once, with more I/O for PostgreSQL."
+        case .tablespaceMap:
+            "The tablespace is given by name or OID, the value is its new directory. May be repeated."
+        case .target:
+            "A time may have a time zone: 2026-01-01 12:00:00+00. Without one the local zone is taken."
+        case .targetAction:
+            "pause waits for a decision, promote opens the server for writing, shutdown stops it."
+        case .targetTimeline:
+            "current, latest, or the number of a timeline."
+        case .type where command == .restore:
+            "default recovers to the end of the archive; immediate until the cluster is consistent; time, lsn, name "
+                + "and xid until --target; standby goes on following; preserve keeps the recovery files that are "
+                + "there; none writes no recovery files."
+        default: nil
+        }
+    }
+
+    /// A value as one would write it, other than the default where that is possible.
+    func exampleValue(for command: Command) -> String? {
+        if let example = example(for: command) { return example }
+        let allowed = allowed(for: command).filter { !unsupportedValues(for: command).contains($0) }
+        guard case .text(let text)? = defaultValue(for: command) else { return type == .bool ? "y" : allowed.last }
+        if type == .bool { return text == "y" ? "n" : "y" }
+        return allowed.last { $0 != text } ?? text
+    }
+
+    /// As help shows it; nil when there is none, or none to be shown.
+    func defaultDescription(for command: Command, programPath: String) -> String? {
+        switch defaultValue(for: command) {
+        case nil: nil
+        case .text(let text): text
+        case .programPath: programPath
+        case .byDependency(let cases): cases.map { "\($0.value) for \($0.when)" }.joined(separator: ", ")
+        }
+    }
+
+    /// The heading that help lists the option under.
+    func heading(for command: Command) -> String {
+        switch group {
+        case .pg?: return "PostgreSQL Options"
+        case .repo?: return "Repository Options"
+        case nil: break
+        }
+        switch name {
+        case .repo, .repoTargetTime: return "Repository Options"
+        case .pg, .dbTimeout, .pgVersionForce: return "PostgreSQL Options"
+        case .logFormat, .logLevelConsole, .logLevelFile, .logLevelStderr, .logPath, .logSubprocess, .logTimestamp,
+            .progress:
+            return "Log Options"
+        case .stanza, .config, .configPath, .configIncludePath: return "General Options"
+        default: break
+        }
+        if section == .commandLine { return "Command Options" }
+        return OptionDefinition.general.contains { $0.name == name } ? "General Options" : "Command Options"
+    }
+}

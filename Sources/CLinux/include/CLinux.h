@@ -1,0 +1,5 @@
+#pragma once
+
+#include "crc32c.h"
+#include "sha1.h"
+#include "system.h"

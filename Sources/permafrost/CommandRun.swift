@@ -1,0 +1,148 @@
+import BackupEngine
+import BackupModel
+import Glibc
+import Logging
+import RepositoryStorage
+import Telemetry
+
+/// One command from its begin line to its exit status: locks, repositories, engine.
+struct CommandRun {
+    private let configuration: Configuration
+    private let logger: Logger
+    /// Where the command's own flow may block; workers that copy have threads of their own.
+    private let control: WorkerThreads
+
+    init(_ configuration: Configuration) {
+        var configuration = configuration
+        configuration.setExecId(ExecutionID.new())
+        self.configuration = configuration
+        logger = CommandLog.start(configuration)
+        control = WorkerThreads(count: 1)
+    }
+
+    func execute() async -> Int32 {
+        let start = ContinuousClock.now
+        let frame = CommandLog.frame(configuration)
+        CommandLog.begin(logger, configuration)
+        let task = Task(executorPreference: control) { try await run() }
+        Signals.watch { task.cancel() }
+        let status: Int32
+        do {
+            status = try await task.value
+            let time = ContinuousClock.now - start
+            logger.log(
+                level: frame,
+                "\(configuration.command.rawValue) command end: completed successfully (\(time.milliseconds)ms)")
+        } catch {
+            let failure = Self.described(error)
+            CommandLog.report(failure, logger)
+            status = failure.code.rawValue
+            CommandLog.end(logger, configuration, failedWith: failure.code)
+        }
+        return status
+    }
+
+    private static func described(_ error: any Error) -> BackupError {
+        switch error {
+        case let error as BackupError: error
+        case let error as StorageError: error.error
+        case is CancellationError: BackupError(.terminated, "terminated on signal")
+        default: BackupError(.unhandled, "unexpected error: \(error)")
+        }
+    }
+
+    private func run() async throws -> Int32 {
+        let progress = CommandProgress(logger: logger)
+        let context = try makeContext(progress)
+        switch configuration.command {
+        case .backup:
+            try await CommandLocks.onHost(context, [.backup]) { lock in
+                progress.show(in: lock)
+                try await BackupCommand(context).run()
+                if configuration.bool(.expireAuto) { try await ExpireCommand(context).run() }
+            }
+        case .expire:
+            try await CommandLocks.onHost(context, [.backup]) { _ in try await ExpireCommand(context).run() }
+        case .archivePush:
+            try CommandLocks.requireNotStopped(context)
+            try await ArchivePush(context).run()
+        case .archiveGet:
+            // 1 tells PostgreSQL that the file is not there; errors are larger.
+            return try await ArchiveGet(context).run() ? 0 : 1
+        case .restore:
+            try await CommandLocks.onHost(context, [.restore]) { lock in
+                progress.show(in: lock)
+                try await RestoreCommand(
+                    configuration: configuration, repositories: context.repositories, logger: logger,
+                    workers: WorkerThreads(count: configuration.integer(.processMax) ?? 1),
+                    progress: progress
+                ).run()
+            }
+        case .stanzaCreate:
+            try await changeStanza(context) { try await $0.create() }
+        case .stanzaUpgrade:
+            try await changeStanza(context) { try await $0.upgrade() }
+        case .stanzaDelete:
+            try await changeStanza(context) { try await $0.delete() }
+        case .check:
+            try await check(context)
+        case .info:
+            print(try await InfoCommand(context).run())
+        case .start:
+            try StopFileCommands.start(context)
+        case .stop:
+            try StopFileCommands.stop(context)
+        case .help, .version, .annotate, .manifest, .repoGet, .repoLs, .repoPut, .repoRm, .server, .serverPing, .verify:
+            throw BackupError(
+                .featureNotSupported,
+                "command '\(configuration.command.rawValue)' is known but not supported by this version of Permafrost")
+        }
+        return 0
+    }
+
+    /// Nothing else may run for the stanza meanwhile, here or on another host.
+    private func changeStanza(
+        _ context: EngineContext, _ change: @Sendable @escaping (StanzaCommands) async throws -> Void
+    ) async throws {
+        try await CommandLocks.onHost(context, LockType.allCases) { _ in
+            try await CommandLocks.inRepositories(context.repositories, context) {
+                try await change(StanzaCommands(context))
+            }
+        }
+    }
+
+    /// Without a stanza, all that the configuration names are checked, one after the other.
+    private func check(_ context: EngineContext) async throws {
+        if configuration.string(.stanza) != nil {
+            try await CheckCommand(context).run()
+            return
+        }
+        let stanzas = configuration.stanzasInFiles
+        guard !stanzas.isEmpty else {
+            throw BackupError(.optionRequired, "no stanza was given and the configuration names none")
+        }
+        for stanza in stanzas {
+            var one = context
+            one.configuration = try configuration.forStanza(stanza)
+            one.repositories = try RepositoryComposition.repositories(one.configuration)
+            try await CheckCommand(one).run()
+        }
+    }
+
+    private func makeContext(_ progress: CommandProgress) throws(BackupError) -> EngineContext {
+        EngineContext(
+            configuration: configuration, repositories: try RepositoryComposition.repositories(configuration),
+            logger: logger,
+            now: {
+                var now = timespec()
+                clock_gettime(CLOCK_REALTIME, &now)
+                return Int64(now.tv_sec)
+            }, progress: progress)
+    }
+}
+
+extension Duration {
+    fileprivate var milliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
+}

@@ -1,0 +1,45 @@
+import Glibc
+
+/// SIGINT and SIGTERM end a command cleanly: its task is cancelled, locks and half-written objects go, the server ends
+/// its backup with the session. A second signal ends the process at once.
+enum Signals {
+    /// Call before any thread is made: threads inherit what is blocked.
+    static func block() {
+        var set = self.set()
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    /// Calls `first` on the first signal, from a thread of its own.
+    static func watch(_ first: @escaping @Sendable () -> Void) {
+        let box = Unmanaged.passRetained(Box(first)).toOpaque()
+        var thread = pthread_t()
+        pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                let box = Unmanaged<Box>.fromOpaque(context).takeRetainedValue()
+                var set = Signals.set()
+                var number: Int32 = 0
+                sigwait(&set, &number)
+                box.first()
+                sigwait(&set, &number)
+                _exit(128 + number)
+            }, box)
+        pthread_detach(thread)
+    }
+
+    private static func set() -> sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGTERM)
+        sigaddset(&set, SIGHUP)
+        return set
+    }
+
+    private final class Box: Sendable {
+        let first: @Sendable () -> Void
+        init(_ first: @escaping @Sendable () -> Void) { self.first = first }
+    }
+}

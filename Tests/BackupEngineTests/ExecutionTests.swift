@@ -1,0 +1,90 @@
+import BackupModel
+import Checksums
+import Synchronization
+import Testing
+
+@testable import BackupEngine
+
+@Suite(.timeLimit(.minutes(1)))
+struct ExecutionTests {
+    @Test("sums that tasks make for each other are right, whatever the sizes", arguments: [1, 2, 3])
+    func pairing(_ threads: Int) async throws {
+        let workers = WorkerThreads(count: threads)
+        let seeds = WorkQueue(Array(1...40))
+        let wrong = Mutex<[Int]>([])
+        try await workers.runPaired { pairing in
+            while let seed = seeds.take() {
+                var generator = SeededGenerator(seed: UInt64(seed))
+                let sum = RunningSHA1()
+                var all: [UInt8] = []
+                for _ in 0..<Int.random(in: 0...6, using: &generator) {
+                    let size = Int.random(in: 0...200_000, using: &generator)
+                    let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* seed) }
+                    all += bytes
+                    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+                    copy.copyBytes(from: bytes)
+                    await pairing.update(sum, UnsafeRawBufferPointer(copy))
+                    copy.deallocate()
+                }
+                let isRight = sum.finish() == SHA1.hash(all.span.bytes)
+                if !isRight { wrong.withLock { $0.append(seed) } }
+            }
+        }
+        #expect(wrong.withLock { $0 } == [])
+    }
+
+    @Test("the last task does not wait for a partner")
+    func lastAlone() async throws {
+        let workers = WorkerThreads(count: 2)
+        let turns = WorkQueue([0])
+        try await workers.runPaired { pairing in
+            guard turns.take() != nil else { return }
+            let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+            bytes.initializeMemory(as: UInt8.self, repeating: 7)
+            for _ in 0..<50 { await pairing.update(RunningSHA1(), UnsafeRawBufferPointer(bytes)) }
+            bytes.deallocate()
+        }
+    }
+
+    @Test("the first error ends all tasks and is the one that is thrown")
+    func firstError() async {
+        let workers = WorkerThreads(count: 2)
+        await #expect(throws: BackupError.self) {
+            try await workers.runOnEach(tasks: 4) { worker in
+                if worker == 2 { throw BackupError(.fileRead, "unable to read") }
+                try await Task.sleep(for: .seconds(30))
+            }
+        }
+    }
+
+    @Test("as many blocking tasks run at once as there are threads")
+    func blocking() async throws {
+        let workers = WorkerThreads(count: 3)
+        let running = Atomic<Int>(0)
+        let most = Atomic<Int>(0)
+        try await workers.runOnEach(tasks: 9) { _ in
+            let now = running.add(1, ordering: .sequentiallyConsistent).newValue
+            most.max(now, ordering: .sequentiallyConsistent)
+            spin(milliseconds: 20)
+            running.subtract(1, ordering: .sequentiallyConsistent)
+        }
+        #expect(most.load(ordering: .sequentiallyConsistent) == 3)
+    }
+}
+
+/// Keeps the thread, as a blocking system call does.
+private func spin(milliseconds: Int64) {
+    let end = ContinuousClock.now + .milliseconds(milliseconds)
+    while ContinuousClock.now < end {}
+}
+
+private struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
+    mutating func next() -> UInt64 {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return state
+    }
+}
