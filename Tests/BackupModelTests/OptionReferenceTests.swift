@@ -1,0 +1,156 @@
+import Foundation
+import Testing
+
+@testable import BackupModel
+
+/// docs/options.md is made from the option table, and this suite fails when it is not what the table says now.
+/// `PERMAFROST_RECORD=1 swift test --filter OptionReferenceTests` writes it.
+struct OptionReferenceTests {
+    @Test func theReferencePageIsWhatTheTableSays() throws {
+        let path = URL(filePath: #filePath).appending(path: "../../../docs/options.md").standardizedFileURL
+        let rendered = OptionReference.page()
+        if ProcessInfo.processInfo.environment["PERMAFROST_RECORD"] == "1" {
+            try rendered.write(to: path, atomically: true, encoding: .utf8)
+        }
+        let written = try String(contentsOf: path, encoding: .utf8)
+        #expect(written == rendered, "docs/options.md is out of date: write it again with PERMAFROST_RECORD=1")
+    }
+
+    @Test func everyOptionIsOnThePageOnce() {
+        let lines = OptionReference.page().split(separator: "\n")
+        for definition in OptionTable.definitions where !definition.flags.contains(.internalUse) {
+            let name = "`\(definition.displayName(1))`"
+            let rows = lines.filter { $0.hasPrefix("| \(name) |") || $0.hasPrefix("- \(name)") }
+            #expect(rows.count == 1, "\(name)")
+        }
+    }
+}
+
+/// The Markdown of docs/options.md.
+private enum OptionReference {
+    static let headings: [(title: String, options: [OptionDefinition])] = [
+        ("Repository", OptionDefinition.repository),
+        ("PostgreSQL", OptionDefinition.postgres),
+        ("Backup and archive", OptionDefinition.archiveAndBackup),
+        ("Restore", OptionDefinition.restoreAndServer),
+        ("General", OptionDefinition.general),
+        ("Command line only", OptionDefinition.commandLine),
+    ]
+
+    static func page() -> String {
+        var text = """
+            # Options
+
+            This page is made from the table that the program itself reads; `permafrost help COMMAND OPTION` says more
+            about each. Names, values and defaults are pgBackRest's.
+
+            - On the command line an option is `--name=value`. A `y`/`n` option is `--name` or `--no-name`.
+            - In a configuration file it is `name=value`, in `[global]`, `[global:COMMAND]`, `[STANZA]` or
+              `[STANZA:COMMAND]`; the later of these wins. Options named `pg…` belong into the sections of a stanza.
+            - In the environment it is `PERMAFROST_NAME` or `PGBACKREST_NAME`, in capitals, `_` for `-`. The first of the
+              two wins.
+            - The command line wins over the environment, and that over the files.
+            - `repo1-…` exists for `repo2-…`, `repo3-…` and so on, `pg1-…` likewise.
+            - Sizes take `KiB`, `MiB`, `GiB`, `TiB`, `PiB`; times `ms`, `s`, `m`, `h`, `d`, `w`.
+
+            """
+        for (title, options) in headings {
+            let rows = options.filter { !$0.flags.contains(.internalUse) && isUsable($0) }
+            if rows.isEmpty { continue }
+            text += "\n## \(title)\n\n| option | value | default | commands | meaning |\n"
+            text += "| --- | --- | --- | --- | --- |\n"
+            for option in rows.sorted(by: { $0.name.rawValue < $1.name.rawValue }) { text += row(option) }
+        }
+        let refused = OptionTable.definitions.filter { !$0.flags.contains(.internalUse) && !isUsable($0) }
+        text += """
+
+            ## Known, and refused by this version
+
+            pgBackRest has these. A value that would change what Permafrost does is an error, never ignored.
+
+
+            """
+        for option in refused.sorted(by: { $0.name.rawValue < $1.name.rawValue }) {
+            text += "- `\(option.displayName(1))`: \(escaped(option.summary(for: commands(option).first ?? .backup)))\n"
+        }
+        return text
+    }
+
+    private static func commands(_ option: OptionDefinition) -> [Command] {
+        Command.allCases.filter { $0.isSupported && option.isValid(for: $0) && !option.isInternal(for: $0) }
+    }
+
+    private static func isUsable(_ option: OptionDefinition) -> Bool { !usableCommands(option).isEmpty }
+
+    private static func usableCommands(_ option: OptionDefinition) -> [Command] {
+        commands(option).filter { command in
+            switch option.support(for: command) {
+            case .supported, .accepted: true
+            case .notYet, .never: false
+            }
+        }
+    }
+
+    private static func row(_ option: OptionDefinition) -> String {
+        let commands = usableCommands(option)
+        let all = Command.allCases.filter { $0.isSupported && $0 != .help && $0 != .version }
+        let isEverywhere = Set(all).isSubset(of: commands)
+        let cells = [
+            "`\(option.displayName(1))`",
+            perCommand(commands) { value(option, $0) },
+            perCommand(commands) { defaultValue(option, $0) },
+            isEverywhere ? "all" : commands.map(\.rawValue).joined(separator: ", "),
+            perCommand(commands) { meaning(option, $0) },
+        ]
+        return "| \(cells.joined(separator: " | ")) |\n"
+    }
+
+    /// One text when all commands have the same, otherwise one for each kind.
+    private static func perCommand(_ commands: [Command], _ text: (Command) -> String) -> String {
+        var kinds: [(text: String, commands: [String])] = []
+        for command in commands {
+            let text = text(command)
+            if let index = kinds.firstIndex(where: { $0.text == text }) {
+                kinds[index].commands.append(command.rawValue)
+            } else {
+                kinds.append((text, [command.rawValue]))
+            }
+        }
+        if kinds.count <= 1 { return kinds.first?.text ?? "" }
+        return kinds.filter { !$0.text.isEmpty }
+            .map { "\($0.commands.joined(separator: ", ")): \($0.text)" }.joined(separator: "; ")
+    }
+
+    private static func value(_ option: OptionDefinition, _ command: Command) -> String {
+        let refused = option.unsupportedValues(for: command)
+        let allowed = option.allowed(for: command).filter { !refused.contains($0) }
+        if !allowed.isEmpty { return allowed.map { "`\($0)`" }.joined(separator: ", ") }
+        let kind =
+            switch option.type {
+            case .bool: "y or n"
+            case .integer: "number"
+            case .size: "size"
+            case .time: "time"
+            case .string, .enumeration: "text"
+            case .path: "absolute path"
+            case .list: "text, repeatable"
+            case .hash: "key=value, repeatable"
+            }
+        let ranges = option.ranges.map { "\($0.minimum) to \($0.maximum)" + ($0.when.map { " for \($0)" } ?? "") }
+        return ([kind] + ranges).joined(separator: ", ")
+    }
+
+    private static func defaultValue(_ option: OptionDefinition, _ command: Command) -> String {
+        if let text = option.defaultDescription(for: command, programPath: "permafrost") { return "`\(text)`" }
+        return option.isRequired(for: command) ? "must be given" : ""
+    }
+
+    private static func meaning(_ option: OptionDefinition, _ command: Command) -> String {
+        var text = option.summary(for: command)
+        if option.support(for: command) == .accepted { text += " (accepted, without effect)" }
+        if option.flags.contains(.secure) { text += " (not on the command line)" }
+        return escaped(text)
+    }
+
+    private static func escaped(_ text: String) -> String { text.replacing("|", with: "\\|") }
+}
