@@ -103,7 +103,7 @@ package struct ArchivePush: Sendable {
             }
         }
         let isNeeded = found.contains { $0.objects.isEmpty }
-        let compress = try compressType()
+        let compress = try context.compressType()
         let content = try await SegmentContent.read(
             source, compress: isNeeded ? compress : nil, level: context.configuration.integer(.compressLevel))
         let checksum = content.checksum.hex
@@ -135,15 +135,6 @@ package struct ArchivePush: Sendable {
             context.logger.notice("pushed WAL file '\(source.fileName)' to the archive")
         }
         return failures
-    }
-
-    private func compressType() throws(BackupError) -> CompressType {
-        if !context.configuration.bool(.compress) { return .none }
-        let text = context.configuration.string(.compressType) ?? "gz"
-        guard let type = CompressType(rawValue: text) else {
-            throw BackupError(.optionInvalidValue, "'\(text)' is no compress-type")
-        }
-        return type
     }
 
     // MARK: - History and backup label files

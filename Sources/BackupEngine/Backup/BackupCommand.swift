@@ -197,7 +197,7 @@ package struct BackupCommand: Sendable {
         let scanEnd = context.now()
         for warning in result.warnings { logger.warning("\(warning)") }
 
-        var options = ManifestOptions(compressType: try compressType())
+        var options = ManifestOptions(compressType: try context.compressType())
         options.archiveCheck = preparation.checksArchive
         options.archiveCopy = preparation.checksArchive && configuration.bool(.archiveCopy)
         options.online = started != nil
@@ -225,15 +225,6 @@ package struct BackupCommand: Sendable {
         manifest.lsnStart = started?.start.lsn.description
         for (key, value) in configuration.pairs(.annotation) where !value.isEmpty { manifest.annotations[key] = value }
         return (manifest, CopyPlan.files(of: manifest, dataDirectory: dataDirectory, scanStart: scanStart))
-    }
-
-    private func compressType() throws(BackupError) -> CompressType {
-        if !configuration.bool(.compress) { return .none }
-        let text = configuration.string(.compressType) ?? "gz"
-        guard let type = CompressType(rawValue: text) else {
-            throw BackupError(.optionInvalidValue, "'\(text)' is no compress-type")
-        }
-        return type
     }
 
     private func checksumPage(_ control: PostgresControl, isOnline: Bool) -> Bool {
@@ -352,7 +343,8 @@ package struct BackupCommand: Sendable {
         try await repository.describing { try await repository.store.syncAll(under: directory) }
         try await save(manifest, at: RepositoryPaths.copy(of: path))
         try await save(manifest, at: path)
-        try await saveHistory(manifest)
+        let history = RepositoryPaths.manifestHistory(stanza: stanza, label: manifest.label)
+        try await save(manifest, at: history, compress: .gz)
         if repository.store.capabilities.contains(.symlinks), configuration.bool(.repoSymlink, repository.key) {
             let link = RepositoryPaths.latest(stanza: stanza)
             try await repository.describing { try await repository.store.link(link, to: manifest.label) }
@@ -385,29 +377,10 @@ package struct BackupCommand: Sendable {
         }
     }
 
-    private func save(_ manifest: Manifest, at path: String) async throws {
-        try await repository.describing {
-            let writer = try await repository.store.write(path, .atomic)
-            do {
-                var encoder = ManifestEncoder(manifest)
-                var piece: [UInt8] = []
-                while encoder.next(into: &piece) {
-                    try await writer.append(piece.span.bytes)
-                    piece.removeAll(keepingCapacity: true)
-                }
-                try await writer.commit()
-            } catch {
-                await writer.abort()
-                throw error
-            }
-        }
-    }
-
-    private func saveHistory(_ manifest: Manifest) async throws {
-        let path = RepositoryPaths.manifestHistory(stanza: stanza, label: manifest.label)
+    private func save(_ manifest: Manifest, at path: String, compress: CompressType = .none) async throws {
         try await repository.describing {
             let writer = try await CompressedObjectWriter(
-                repository.store.write(path, .atomic), compress: .gz, level: 9)
+                repository.store.write(path, .atomic), compress: compress, level: compress == .none ? nil : 9)
             do {
                 var encoder = ManifestEncoder(manifest)
                 var piece: [UInt8] = []

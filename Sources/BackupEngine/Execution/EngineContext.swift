@@ -24,6 +24,16 @@ package struct EngineContext: Sendable {
 
     package func stanza() throws(BackupError) -> String { try configuration.requiredStanza() }
 
+    /// By `compress-type`, or none with the obsolete `--no-compress`.
+    package func compressType() throws(BackupError) -> CompressType {
+        if !configuration.bool(.compress) { return .none }
+        let text = configuration.string(.compressType) ?? "gz"
+        guard let type = CompressType(rawValue: text) else {
+            throw BackupError(.optionInvalidValue, "'\(text)' is no compress-type")
+        }
+        return type
+    }
+
     /// Absolute path of the data directory of the first configured server.
     package func dataDirectory() throws(BackupError) -> String {
         guard let key = configuration.postgresKeys.first, let path = configuration.string(.pgPath, key) else {
