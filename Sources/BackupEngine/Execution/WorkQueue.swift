@@ -25,7 +25,8 @@ extension WorkerThreads {
                 group.addTask(executorPreference: self) { try await work(worker) }
             }
             do {
-                try await group.waitForAll()
+                // One by one: waitForAll would wait for the rest before it throws.
+                while try await group.next() != nil {}
             } catch {
                 group.cancelAll()
                 throw error
