@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
 
 # Need nothing but the build; the others start PostgreSQL, pgBackRest and our own programs.
-PURE = BackupModel|Checksums|PostgresFormats|RepositoryFormats|StreamFilters|Storage|BackupEngine|Telemetry
+PURE = ArchiveShortcut|BackupModel|Checksums|PostgresFormats|RepositoryFormats|StreamFilters|Storage|BackupEngine|Telemetry
 SERVER_SUITES = CommandLine|Postgres|Interop
 # A target may use only what Package.swift says it uses.
 TEST = swift test --explicit-target-dependency-import-check error
@@ -60,6 +60,12 @@ check: lint ## lint, and the rules that a compiler does not know
 clean: ## remove all that was built
 	rm -rf .build bin libexec
 
-install: ## install what was built under PREFIX (/usr/local)
+install: ## install what was built under PREFIX (/usr/local), with manual page and completions
 	install -D --mode=755 bin/permafrost "$(DESTDIR)$(PREFIX)/bin/permafrost"
 	install -D --mode=755 libexec/permafrost/permafrost "$(DESTDIR)$(PREFIX)/libexec/permafrost/permafrost"
+	@share="$(DESTDIR)$(PREFIX)/share"; \
+	mkdir -p "$$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}; \
+	bin/permafrost help --man > "$$share/man/man1/permafrost.1"; \
+	bin/permafrost completion bash > "$$share/bash-completion/completions/permafrost"; \
+	bin/permafrost completion zsh > "$$share/zsh/site-functions/_permafrost"; \
+	bin/permafrost completion fish > "$$share/fish/vendor_completions.d/permafrost.fish"

@@ -21,9 +21,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     ],
     targets: [
-        // C: system calls that Swift lacks, libpq by dlopen, and the compression libraries.
+        // C: system calls that Swift lacks, libpq and libcrypto by dlopen, and the compression libraries.
         .target(name: "CLinux", cSettings: [.unsafeFlags(["-O2"])]),
         .target(name: "CPostgres", cSettings: [.unsafeFlags(["-I/usr/include/postgresql"])]),
+        .target(name: "CCrypto", cSettings: [.unsafeFlags(["-O2"])]),
         .target(
             name: "CCompression",
             cSettings: [.unsafeFlags(["-O2"])],
@@ -42,7 +43,8 @@ let package = Package(
         .target(name: "PostgresFormats", dependencies: ["BackupModel", "Checksums"]),
         .target(name: "RepositoryFormats", dependencies: ["BackupModel", "PostgresFormats", "Checksums"]),
         .target(
-            name: "StreamFilters", dependencies: ["BackupModel", "PostgresFormats", "Checksums", "CCompression"]),
+            name: "StreamFilters",
+            dependencies: ["BackupModel", "PostgresFormats", "Checksums", "CCompression", "CCrypto"]),
 
         // I/O at the edges.
         .target(name: "RepositoryStorage", dependencies: ["BackupModel", "CLinux"]),
@@ -57,11 +59,14 @@ let package = Package(
                 "RepositoryStorage", "StreamFilters", "Telemetry", .product(name: "Logging", package: "swift-log"),
             ]),
 
-        .executableTarget(name: "permafrost-launcher"),
+        // All that the launcher may link.
+        .target(name: "ArchiveShortcut"),
+        .executableTarget(name: "permafrost-launcher", dependencies: ["ArchiveShortcut"]),
         .executableTarget(
             name: "permafrost",
             dependencies: [
-                "BackupEngine", "BackupModel", "RepositoryStorage", "Telemetry",
+                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "PostgresFormats", "RepositoryStorage",
+                "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
 
@@ -84,19 +89,20 @@ let package = Package(
             dependencies: [
                 "BackupEngine", "BackupModel", "Checksums", "PostgresFormats", "RepositoryFormats", "RepositoryStorage",
                 "StreamFilters", "Telemetry", .product(name: "Logging", package: "swift-log"),
-            ]),
+            ], exclude: ["Fixtures"]),
         .testTarget(
             name: "TelemetryTests",
             dependencies: ["Telemetry", .product(name: "Logging", package: "swift-log")]),
+        .testTarget(name: "ArchiveShortcutTests", dependencies: ["ArchiveShortcut"]),
         .target(name: "TestSupport", path: "Tests/TestSupport"),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),
         .testTarget(
             name: "PostgresTests", dependencies: ["TestSupport", "PostgresAccess", "PostgresFormats", "BackupModel"]),
-        .testTarget(name: "InteropTests", dependencies: ["TestSupport"]),
+        .testTarget(name: "InteropTests", dependencies: ["TestSupport", "RepositoryFormats"]),
     ]
 )
 
 for target in package.targets where target.type != .system {
-    if ["CLinux", "CPostgres", "CCompression"].contains(target.name) { continue }
+    if ["CLinux", "CPostgres", "CCompression", "CCrypto"].contains(target.name) { continue }
     target.swiftSettings = settings
 }

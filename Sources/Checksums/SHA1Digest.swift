@@ -33,6 +33,12 @@ package struct SHA1Digest: Hashable, Sendable {
             high: UInt64(first) << 32 | UInt64(second), middle: UInt64(third) << 32 | UInt64(fourth), low: fifth)
     }
 
+    /// 20 bytes.
+    package var bytes: [UInt8] {
+        [high, middle].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (56 - 8 * $0)) } }
+            + (0..<4).map { UInt8(truncatingIfNeeded: low >> (24 - 8 * $0)) }
+    }
+
     /// 40 lower-case hex digits.
     package var hex: String {
         String(unsafeUninitializedCapacity: 40) { buffer in

@@ -18,10 +18,13 @@ package final class PostgresConnection {
     /// How long a cancelled statement may take to end before the session is given up.
     private static let cancelPatience = Duration.seconds(5)
 
-    /// Connects, or throws `.databaseConnect`. `timeout` bounds this and every statement. Passwords are libpq's
-    /// business: password file, `PGPASSWORD`, service file.
-    package init(_ address: PostgresAddress, applicationName: String, timeout: Duration) throws(BackupError) {
-        let session = try Self.connect(address, applicationName: applicationName, timeout: timeout)
+    /// Connects, or throws `.databaseConnect`. `timeout` bounds this and every statement, `connectTimeout` this
+    /// alone. Passwords are libpq's business: password file, `PGPASSWORD`, service file.
+    package init(
+        _ address: PostgresAddress, applicationName: String, timeout: Duration, connectTimeout: Duration? = nil
+    ) throws(BackupError) {
+        let session = try Self.connect(
+            address, applicationName: applicationName, timeout: min(timeout, connectTimeout ?? timeout))
         self.session = session
         self.timeout = timeout
         serverVersionNumber = Int(libpq_server_version(session))

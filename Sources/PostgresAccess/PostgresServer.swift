@@ -57,8 +57,13 @@ package struct PostgresServer {
     package let facts: ServerFacts
 
     /// Throws `.databaseConnect`, or `.databaseQuery` when the role may not read the settings.
-    package init(_ address: PostgresAddress, applicationName: String, timeout: Duration) throws(BackupError) {
-        try self.init(PostgresConnection(address, applicationName: applicationName, timeout: timeout))
+    /// - Parameter connectTimeout: how long connecting may take; nil: `timeout`.
+    package init(
+        _ address: PostgresAddress, applicationName: String, timeout: Duration, connectTimeout: Duration? = nil
+    ) throws(BackupError) {
+        try self.init(
+            PostgresConnection(
+                address, applicationName: applicationName, timeout: timeout, connectTimeout: connectTimeout))
     }
 
     package init(_ connection: PostgresConnection) throws(BackupError) {

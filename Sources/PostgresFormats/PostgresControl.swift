@@ -43,7 +43,7 @@ package struct PostgresControl: Sendable, Equatable {
     package init(parsing bytes: RawSpan) throws(BackupError) {
         let layout = try Self.layout(of: bytes)
         version = layout.version
-        controlVersion = layout.controlVersion
+        controlVersion = bytes.integer(at: VersionLayout.controlVersionOffset)
         catalogVersion = bytes.integer(at: VersionLayout.catalogVersionOffset)
         systemIdentifier = bytes.integer(at: VersionLayout.systemIdentifier)
         checkpoint = LSN(rawValue: bytes.integer(at: VersionLayout.checkpoint))

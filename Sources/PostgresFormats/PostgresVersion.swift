@@ -32,6 +32,13 @@ package struct PostgresVersion: Hashable, Comparable, Sendable, CustomStringConv
     /// Versions of which we take backups: 13 to 18. Others can be read in a repository and restored.
     package var isSupported: Bool { number >= 130_000 && number < 190_000 }
 
+    /// Whether we know how this version lays its files out.
+    package var hasKnownLayout: Bool { VersionLayout.find(self) != nil }
+
+    /// What `pg_control` and WAL headers are read as within one run, whatever numbers they carry (`pg-version-force`):
+    /// for builds of PostgreSQL that have numbers of their own.
+    @TaskLocal package static var forced: PostgresVersion?
+
     /// `pg_wal`, or `pg_xlog` before 10.
     package var walDirectory: String { number >= 100_000 ? "pg_wal" : "pg_xlog" }
 

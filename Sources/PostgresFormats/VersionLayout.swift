@@ -19,7 +19,8 @@ struct VersionLayout {
     static let checkpoint = 32
 
     static func find(controlVersion: UInt32, catalogVersion: UInt32) -> VersionLayout? {
-        all.first { layout in
+        if let forced = PostgresVersion.forced { return all.first { $0.version == forced } }
+        return all.first { layout in
             guard layout.controlVersion == controlVersion else { return false }
             if layout.isReleased { return layout.catalogVersion == catalogVersion }
             return catalogVersion >= layout.catalogVersion
@@ -28,8 +29,11 @@ struct VersionLayout {
     }
 
     static func find(walMagic: UInt16) -> VersionLayout? {
-        all.first { $0.walMagic == walMagic }
+        if let forced = PostgresVersion.forced { return all.first { $0.version == forced } }
+        return all.first { $0.walMagic == walMagic }
     }
+
+    static func find(_ version: PostgresVersion) -> VersionLayout? { all.first { $0.version == version } }
 
     private init(
         _ number: Int, control: UInt32, catalog: UInt32, magic: UInt16, timeline: Int = 48, pageSize: Int = 216,

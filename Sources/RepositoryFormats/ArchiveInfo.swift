@@ -19,12 +19,12 @@ package struct ArchiveInfo: Sendable, Equatable {
     package var currentID: Int
     /// By id ascending; holds `currentID`.
     package var history: [DatabaseHistoryEntry]
-    package var cipherPass: String?
+    package var cipherPass: Secret<String>?
     /// Who wrote it.
     package var writerVersion: String
 
     package init(
-        currentID: Int, history: [DatabaseHistoryEntry], cipherPass: String? = nil,
+        currentID: Int, history: [DatabaseHistoryEntry], cipherPass: Secret<String>? = nil,
         writerVersion: String = ProgramVersion.repositoryText
     ) {
         precondition(history.contains { $0.id == currentID }, "the history must hold the current id")

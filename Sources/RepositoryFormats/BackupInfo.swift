@@ -25,11 +25,11 @@ package struct BackupInfo: Sendable, Equatable {
     package var history: [Database]
     /// By label ascending.
     package var backups: [BackupInfoEntry]
-    package var cipherPass: String?
+    package var cipherPass: Secret<String>?
     package var writerVersion: String
 
     package init(
-        currentID: Int, history: [Database], backups: [BackupInfoEntry] = [], cipherPass: String? = nil,
+        currentID: Int, history: [Database], backups: [BackupInfoEntry] = [], cipherPass: Secret<String>? = nil,
         writerVersion: String = ProgramVersion.repositoryText
     ) {
         precondition(history.contains { $0.id == currentID }, "the history must hold the current id")
@@ -89,10 +89,12 @@ package struct BackupInfo: Sendable, Equatable {
 
     /// `label` and everything that rests on it, labels ascending.
     package func withDependents(_ label: String) -> [String] {
-        // A backup's prior is older than itself, so that one ascending pass finds the whole closure.
+        // What a backup rests on is older than itself, so that one ascending pass finds the whole closure.
         var found: Set = [label]
         for backup in backups.sorted(by: { BytewiseOrder.precedes($0.label, $1.label) }) {
-            if let prior = backup.prior, found.contains(prior) { found.insert(backup.label) }
+            if backup.prior.map(found.contains) ?? false || backup.references.contains(where: found.contains) {
+                found.insert(backup.label)
+            }
         }
         return found.sorted(by: BytewiseOrder.precedes)
     }

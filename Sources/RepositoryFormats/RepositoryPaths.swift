@@ -14,9 +14,10 @@ package enum RepositoryPaths {
         "backup/\(stanza)/\(label)/backup.manifest"
     }
     package static func latest(stanza: String) -> String { "backup/\(stanza)/latest" }
+    package static func manifestHistory(stanza: String) -> String { "backup/\(stanza)/backup.history" }
     /// `backup/S/backup.history/2026/<label>.manifest.gz`, by the year of the full backup.
     package static func manifestHistory(stanza: String, label: String) -> String {
-        "backup/\(stanza)/backup.history/\(label.prefix(4))/\(label).manifest.gz"
+        "\(manifestHistory(stanza: stanza))/\(label.prefix(4))/\(label).manifest.gz"
     }
     /// `15-1`
     package static func archiveID(version: PostgresVersion, historyID: Int) -> String { "\(version)-\(historyID)" }
@@ -47,6 +48,7 @@ package enum RepositoryPaths {
     }
     /// What we keep beside the format.
     package static func lock(stanza: String) -> String { "permafrost/\(stanza)/lock" }
+    package static func verifyState(stanza: String) -> String { "permafrost/\(stanza)/verify" }
 }
 
 /// The object name of a WAL segment: `<segment>[.partial]-<sha1>[.ext]` (section B.11 of the reference).

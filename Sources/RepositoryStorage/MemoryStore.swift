@@ -45,7 +45,25 @@ package final class MemoryStore: RepositoryStore {
     }
 
     /// Forgets what was not durable, as if the machine had stopped here.
-    package func losePower() { state.withLock { $0.losePower() } }
+    /// - Parameter keeping: of what was not durable, the objects that were written out all the same.
+    package func losePower(keeping: (_ path: String) -> Bool = { _ in false }) {
+        state.withLock { $0.losePower(keeping: keeping) }
+    }
+
+    /// All objects by path.
+    package var content: [String: [UInt8]] {
+        let objects = state.withLock { $0.objects }
+        return Dictionary(
+            uniqueKeysWithValues: objects.map { (String(decoding: $0.key, as: UTF8.self), $0.value.bytes) })
+    }
+
+    /// A store of its own that holds the same, without latency or faults.
+    package func copy() -> MemoryStore {
+        let copy = MemoryStore(capabilities: capabilities, pageSize: pageSize, now: now)
+        let tree = state.withLock { $0 }
+        copy.state.withLock { $0 = tree }
+        return copy
+    }
 
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         try StoragePath.validate(path)
@@ -115,6 +133,20 @@ package final class MemoryStore: RepositoryStore {
                 $0.remove(Array(path.utf8))
                 $0.links[Array(path.utf8)] = target
             }
+        }
+    }
+
+    package func hardLink(_ path: String, to existing: String) async throws {
+        try StoragePath.validate(path)
+        guard capabilities.contains(.hardLinks) else { throw unable("link", path) }
+        try await call(.link, path) { () throws(StorageError) in
+            let object = state.withLock { $0.objects[Array(existing.utf8)] }
+            guard let object else {
+                throw StorageError(
+                    BackupError(.fileMissing, "unable to link '\(path)' to '\(existing)': no such object"),
+                    isMissing: true)
+            }
+            state.withLock { _ = $0.put(Array(path.utf8), object, .inPlace) }
         }
     }
 

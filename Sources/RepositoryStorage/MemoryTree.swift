@@ -51,8 +51,8 @@ struct MemoryTree {
         unsynced = unsynced.filter { !$0.starts(with: start) }
     }
 
-    mutating func losePower() {
-        for key in unsynced { objects[key] = nil }
+    mutating func losePower(keeping: (String) -> Bool) {
+        for key in unsynced where !keeping(String(decoding: key, as: UTF8.self)) { objects[key] = nil }
         unsynced = []
     }
 
@@ -84,7 +84,13 @@ struct MemoryTree {
         }
         for key in directories { add(key) { ObjectInfo(name: $0, kind: .directory, size: 0, modified: 0) } }
         for (key, object) in objects { add(key) { Self.info($0, object) } }
-        for key in links.keys { add(key) { ObjectInfo(name: $0, kind: .link, size: 0, modified: 0) } }
+        for (key, target) in links {
+            add(key) {
+                var info = ObjectInfo(name: $0, kind: .link, size: 0, modified: 0)
+                info.destination = target
+                return info
+            }
+        }
         return found.values.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     }
 

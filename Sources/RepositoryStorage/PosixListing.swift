@@ -25,6 +25,7 @@ enum PosixListing {
                 throw SystemFailure(.info, path + "/" + name)
             }
             var object = info(name: name, facts)
+            if object.kind == .link { object.destination = destination(descriptor, entry.name) }
             // Not UTF-8, so no call can name it: nobody shall take it for an object.
             if String(validating: entry.name.dropLast().lazy.map(UInt8.init(bitPattern:)), as: UTF8.self) == nil {
                 object.kind = .special
@@ -46,6 +47,13 @@ enum PosixListing {
         return ObjectInfo(
             name: name, kind: kind, size: kind == .object ? UInt64(clamping: facts.st_size) : 0,
             modified: Int64(facts.st_mtim.tv_sec))
+    }
+
+    /// nil when the link is gone again.
+    private static func destination(_ directory: Int32, _ name: [CChar]) -> String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = readlinkat(directory, name, &buffer, buffer.count)
+        return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
     }
 
     private static func isTemporary(_ name: String) -> Bool {

@@ -15,7 +15,7 @@ import Synchronization
 /// - Links above the repository are followed; one inside it is listed as a link.
 package final class PosixStore: RepositoryStore {
     package let root: String
-    package let capabilities: StoreCapabilities = [.createIfAbsent, .directories, .symlinks]
+    package let capabilities: StoreCapabilities = [.createIfAbsent, .directories, .symlinks, .hardLinks]
     package var location: String { "posix:\(root)" }
 
     let fileMode: UInt32
@@ -138,6 +138,22 @@ package final class PosixStore: RepositoryStore {
                 throw error
             }
             try syncName(of: file)
+        }
+    }
+}
+
+extension PosixStore {
+    package func hardLink(_ path: String, to existing: String) async throws {
+        try StoragePath.validate(path)
+        try StoragePath.validate(existing)
+        try storage { () throws(SystemFailure) in
+            let file = systemPath(path)
+            try creatingParents(of: file, durable: false) { () throws(SystemFailure) in
+                if Glibc.link(systemPath(existing), file) == 0 { return }
+                guard errno == EEXIST else { throw SystemFailure(.link, file) }
+                _ = try SystemFile.remove(file)
+                if Glibc.link(systemPath(existing), file) != 0 { throw SystemFailure(.link, file) }
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ package struct ReadOnlyStore: RepositoryStore {
     package func makeDirectory(_ path: String) async throws { throw refusal("create directory", path) }
     package func syncAll(under directory: String) async throws { throw refusal("sync", directory) }
     package func link(_ path: String, to target: String) async throws { throw refusal("link", path) }
+    package func hardLink(_ path: String, to existing: String) async throws { throw refusal("link", path) }
 
     private func refusal(_ what: String, _ path: String) -> StorageError {
         StorageError(

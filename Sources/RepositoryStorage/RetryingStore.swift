@@ -20,8 +20,21 @@ package struct RetryPolicy: Sendable {
         self.jitter = jitter
     }
 
+    /// That of `job-retry` and `job-retry-interval`: the first retry comes almost at once, the others an interval apart.
+    package static func jobs(retries: Int, interval: Duration) -> RetryPolicy {
+        RetryPolicy(attempts: retries + 1, shortest: .milliseconds(100), longest: interval, isSteep: true)
+    }
+    /// The second wait and those after it are the longest.
+    private var isSteep = false
+
+    private init(attempts: Int, shortest: Duration, longest: Duration, isSteep: Bool) {
+        self.init(attempts: attempts, shortest: shortest, longest: longest)
+        self.isSteep = isSteep
+    }
+
     /// The wait after `failures` failed calls in a row (1 or more).
     func wait(after failures: Int) -> Duration {
+        if isSteep, failures > 1 { return longest }
         let full = min(longest, shortest * (1 << min(max(failures - 1, 0), 20)))
         return full * (0.5 + jitter() / 2)
     }
@@ -79,6 +92,9 @@ package struct RetryingStore: RepositoryStore {
     }
     package func link(_ path: String, to target: String) async throws {
         try await retrying { try await store.link(path, to: target) }
+    }
+    package func hardLink(_ path: String, to existing: String) async throws {
+        try await retrying { try await store.hardLink(path, to: existing) }
     }
 
     /// Calls `body` until it returns, throws what no retry heals, or the attempts are used up.

@@ -1,3 +1,5 @@
+import BackupModel
+
 /// A place that holds repositories: a directory, a bucket, a container.
 ///
 /// Paths are relative to the root of the store, `/`-separated, without a leading or trailing `/`, and may hold any
@@ -47,6 +49,18 @@ package protocol RepositoryStore: Sendable {
 
     /// Points `path` at `target` (relative text), replacing what was there. Only with ``StoreCapabilities/symlinks``.
     func link(_ path: String, to target: String) async throws
+
+    /// Makes `path` a second name of the object `existing`, replacing what was there; its name is durable after the next
+    /// ``syncAll(under:)``. Only with ``StoreCapabilities/hardLinks``.
+    func hardLink(_ path: String, to existing: String) async throws
+}
+
+extension RepositoryStore {
+    package func hardLink(_ path: String, to existing: String) async throws {
+        throw StorageError(
+            BackupError(
+                .featureNotSupported, "unable to link '\(path)' to '\(existing)': '\(location)' has no hard links"))
+    }
 }
 
 package struct StoreCapabilities: OptionSet, Sendable {
@@ -107,6 +121,8 @@ package struct ObjectInfo: Sendable, Equatable {
     package var size: UInt64
     /// Seconds since 1970; 0 where the store does not tell.
     package var modified: Int64
+    /// Where a link points to, as text; only from `list`.
+    package var destination: String?
 
     package init(name: String, kind: Kind, size: UInt64, modified: Int64) {
         self.name = name

@@ -39,6 +39,8 @@ package enum Codecs {
         }
     }
 
+    package static func hasLevel(_ level: Int, _ type: CompressType) -> Bool { levels(type)?.contains(level) ?? false }
+
     private static func levels(_ type: CompressType) -> ClosedRange<Int>? {
         switch type {
         case .none: nil

@@ -1,6 +1,8 @@
+import ArchiveShortcut
 import Glibc
 
-/// `bin/permafrost`: becomes `libexec/permafrost/permafrost`, which lies beside its own directory.
+/// `bin/permafrost`: becomes `libexec/permafrost/permafrost`, which lies beside its own directory; unless
+/// `archive-push` or `archive-get` can be answered from the spool.
 ///
 /// PostgreSQL starts `bin/permafrost` for every WAL segment, so this program must start fast: no Foundation, no NIO,
 /// no package. Arguments and `argv[0]` are passed on as they came: called as `pgbackrest` the program behaves as such.
@@ -17,6 +19,10 @@ struct Launcher {
         }
         let prefix = parent(of: parent(of: launcher))
         let program = prefix + "/libexec/permafrost/permafrost"
+
+        let answer = SpoolAnswer(
+            arguments: CommandLine.arguments, environment: environment(), program: program)
+        if let status = answer?.give() { exit(status) }
 
         setenv(pathVariable, calledPath() ?? launcher, 1)
         execv(program, CommandLine.unsafeArgv)
@@ -46,6 +52,16 @@ struct Launcher {
         return String(cString: path).split(separator: ":")
             .map { "\($0)/\(name)" }
             .first { $0.hasPrefix("/") && access($0, X_OK) == 0 }
+    }
+
+    private static func environment() -> [String] {
+        var entries: [String] = []
+        var entry = environ
+        while let text = entry.pointee {
+            entries.append(String(cString: text))
+            entry += 1
+        }
+        return entries
     }
 
     private static func parent(of path: String) -> String {

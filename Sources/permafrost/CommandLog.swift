@@ -12,7 +12,7 @@ enum CommandLog {
         let file = level(.logLevelFile, .info)
         let path = configuration.string(.logPath).map {
             LogSetup.filePath(
-                logPath: $0, stanza: configuration.string(.stanza), command: configuration.command.rawValue)
+                logPath: $0, stanza: configuration.string(.stanza), command: configuration.logName(configuration.role))
         }
         LogSetup.bootstrap(
             consoleLevel: console(configuration, level(.logLevelConsole, .warn)), fileLevel: file,
@@ -20,27 +20,38 @@ enum CommandLog {
             format: LogFormat(rawValue: configuration.string(.logFormat) ?? "text") ?? .text,
             filePath: file == .off ? nil : path, timestamps: configuration.bool(.logTimestamp),
             isDryRun: configuration.bool(.dryRun))
-        return Logger(label: configuration.command.rawValue)
+        return Logger(label: configuration.commandText)
     }
 
-    /// What `info` prints is for programs: nothing but errors goes between.
+    /// What is printed is for programs: nothing but errors goes between.
     private static func console(_ configuration: Configuration, _ level: LogLevel) -> LogLevel {
-        configuration.command == .info && configuration.string(.output) == "json" ? min(level, .error) : level
+        switch configuration.command {
+        case .info, .expire, .manifest, .repoLs: configuration.string(.output) == "json" ? min(level, .error) : level
+        case .repoGet: min(level, .error)
+        default: level
+        }
+    }
+
+    /// What the first line says.
+    static func beginText(_ configuration: Configuration) -> String {
+        let parameters = configuration.parameters.joined(separator: ", ")
+        let words = (parameters.isEmpty ? [] : ["[\(parameters)]"]) + configuration.arguments()
+        return
+            "\(configuration.commandText) command begin \(ProgramVersion.number(calledAs: configuration.programPath)): \(words.joined(separator: " "))"
     }
 
     static func begin(_ logger: Logger, _ configuration: Configuration) {
-        let parameters = configuration.parameters.joined(separator: ", ")
-        let words = (parameters.isEmpty ? [] : ["[\(parameters)]"]) + configuration.arguments()
-        logger.log(
-            level: frame(configuration),
-            "\(configuration.command.rawValue) command begin \(ProgramVersion.number): \(words.joined(separator: " "))")
+        logger.log(level: frame(configuration), "\(beginText(configuration))")
         for warning in configuration.warnings { logger.warning("\(warning)") }
     }
 
     /// The level of the first and the last line: about a command that changes nothing only who searches for a fault wants
     /// to know.
     static func frame(_ configuration: Configuration) -> Logger.Level {
-        configuration.command == .info ? .debug : .notice
+        switch configuration.command {
+        case .info, .manifest, .repoGet, .repoLs, .repoPut, .repoRm: .debug
+        default: .notice
+        }
     }
 
     static func report(_ error: BackupError, _ logger: Logger) {
@@ -50,7 +61,7 @@ enum CommandLog {
     static func end(_ logger: Logger, _ configuration: Configuration, failedWith code: ErrorCode) {
         logger.log(
             level: frame(configuration),
-            "\(configuration.command.rawValue) command end: aborted with exception [\(padded(code))]")
+            "\(configuration.commandText) command end: aborted with exception [\(padded(code))]")
     }
 
     /// Before the options are known: to standard error, in the format that was asked for as far as can be told.

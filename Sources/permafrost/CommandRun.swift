@@ -1,5 +1,6 @@
 import BackupEngine
 import BackupModel
+import CLinux
 import Glibc
 import Logging
 import RepositoryStorage
@@ -12,7 +13,11 @@ struct CommandRun {
     /// Where the command's own flow may block; workers that copy have threads of their own.
     private let control: WorkerThreads
 
+    /// Seconds since 1970, when the options had been read.
+    private let startTime: Int
+
     init(_ configuration: Configuration) {
+        startTime = time(nil)
         var configuration = configuration
         configuration.setExecId(ExecutionID.new())
         self.configuration = configuration
@@ -24,15 +29,22 @@ struct CommandRun {
         let start = ContinuousClock.now
         let frame = CommandLog.frame(configuration)
         CommandLog.begin(logger, configuration)
+        // Only with secrets: without, a core dump helps to find a fault.
+        if configuration.hasSecrets, linux_disable_core_dumps() != 0 {
+            logger.warning("core dumps cannot be switched off: one of this process would hold passphrases")
+        }
         let task = Task(executorPreference: control) { try await run() }
         Signals.watch { task.cancel() }
         let status: Int32
         do {
             status = try await task.value
+            if configuration.command == .archivePush || configuration.command == .archiveGet {
+                ShortcutWriter(configuration, start: startTime).write()
+            }
             let time = ContinuousClock.now - start
             logger.log(
                 level: frame,
-                "\(configuration.command.rawValue) command end: completed successfully (\(time.milliseconds)ms)")
+                "\(configuration.commandText) command end: completed successfully (\(time.milliseconds)ms)")
         } catch {
             let failure = Self.described(error)
             CommandLog.report(failure, logger)
@@ -52,20 +64,38 @@ struct CommandRun {
     }
 
     private func run() async throws -> Int32 {
+        if let priority = configuration.integer(.priority) { try ProcessPriority.set(priority) }
+        return try await configuration.withForcedVersion { try await runCommand() }
+    }
+
+    private func runCommand() async throws -> Int32 {
         let progress = CommandProgress(logger: logger)
         let context = try makeContext(progress)
         switch configuration.command {
         case .backup:
+            var selected = context
+            selected.repositories = context.repositories.filter { configuration.repositoryKeys.contains($0.key) }
             try await CommandLocks.onHost(context, [.backup]) { lock in
                 progress.show(in: lock)
-                try await BackupCommand(context).run()
+                Hold.warn(configuration.pairs(.annotation), of: "the new backup", context)
+                try await BackupCommand(selected).run()
                 if configuration.bool(.expireAuto) { try await ExpireCommand(context).run() }
             }
         case .expire:
-            try await CommandLocks.onHost(context, [.backup]) { _ in try await ExpireCommand(context).run() }
+            try await CommandLocks.onHost(context, [.backup]) { _ in
+                try await ExpireCommand(context) { print($0) }.run()
+            }
+        case .annotate:
+            try await CommandLocks.onHost(context, [.backup]) { _ in try await AnnotateCommand(context).run() }
         case .archivePush:
             try CommandLocks.requireNotStopped(context)
-            try await ArchivePush(context).run()
+            if configuration.role == .async {
+                try await ArchivePushBackground(context).run()
+            } else {
+                try await ArchivePush(context).run()
+            }
+        case .archiveGet where configuration.role == .async:
+            try await ArchiveGetBackground(context).run()
         case .archiveGet:
             // 1 tells PostgreSQL that the file is not there; errors are larger.
             return try await ArchiveGet(context).run() ? 0 : 1
@@ -92,7 +122,23 @@ struct CommandRun {
             try StopFileCommands.start(context)
         case .stop:
             try StopFileCommands.stop(context)
-        case .help, .version, .annotate, .manifest, .repoGet, .repoLs, .repoPut, .repoRm, .server, .serverPing, .verify:
+        case .verify:
+            try await VerifyCommand(context).run { print($0) }
+        case .manifest:
+            try await StandardStreams.printing { try await ManifestCommand(context).run(StandardStreams.write) }
+        case .repoLs:
+            try await StandardStreams.printing { try await RepositoryListing(context).run(StandardStreams.write) }
+        case .repoGet:
+            var isFound = true
+            try await StandardStreams.printing {
+                isFound = try await RepositoryFileCommands(context).get(StandardStreams.write)
+            }
+            return isFound ? 0 : 1
+        case .repoPut:
+            try await RepositoryFileCommands(context).put(StandardStreams.read)
+        case .repoRm:
+            try await RepositoryFileCommands(context).remove()
+        case .help, .version, .completion, .server, .serverPing:
             throw BackupError(
                 .featureNotSupported,
                 "command '\(configuration.command.rawValue)' is known but not supported by this version of Permafrost")

@@ -36,11 +36,16 @@ struct Program {
         return await CommandRun(configuration).execute()
     }
 
-    /// `help` and `version` need nothing but the option table.
+    /// `help`, `version` and `completion` need nothing but the option table.
     private static func standaloneText(_ configuration: Configuration) throws(BackupError) -> String? {
         switch configuration.command {
-        case .help: try Help.text(configuration.parameters, programPath: configuration.programPath)
-        case .version: Help.version(output: configuration.string(.output))
+        case .help:
+            configuration.bool(.man)
+                ? ManualPage.text(programPath: configuration.programPath)
+                : try Help.text(configuration.parameters, programPath: configuration.programPath)
+        case .completion:
+            try Shell(configuration.parameters).completion(programPath: configuration.programPath)
+        case .version: Help.version(output: configuration.string(.output), programPath: configuration.programPath)
         default: nil
         }
     }

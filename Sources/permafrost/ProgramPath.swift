@@ -8,10 +8,19 @@ enum ProgramPath {
     /// The launcher when it started us: what users have in their paths; else our own file. Absolute.
     static func ofThisProcess(calledAs argument: String) -> String {
         if let launcher = getenv(launcherVariable) { return String(cString: launcher) }
-        if argument.contains("/"), let resolved = realpath(argument, nil) {
-            defer { free(resolved) }
-            // A link called pgbackrest stays what it is called.
-            return argument.hasPrefix("/") ? argument : String(cString: resolved)
+        // A link called pgbackrest stays what it is called.
+        if argument.hasPrefix("/") { return argument }
+        if argument.contains("/") {
+            if let directory = getcwd(nil, 0) {
+                defer { free(directory) }
+                return String(cString: directory) + "/" + argument
+            }
+        } else if let path = getenv("PATH"),
+            let found = String(cString: path).split(separator: ":").map({ (part: Substring) -> String in
+                "\(part)/\(argument)"
+            }).first(where: { $0.hasPrefix("/") && access($0, X_OK) == 0 })
+        {
+            return found
         }
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count)

@@ -2,27 +2,68 @@ import BackupEngine
 import BackupModel
 import RepositoryStorage
 
-/// Chooses the driver of each configured repository.
+/// Chooses the driver of each configured repository, and what lies around it.
 enum RepositoryComposition {
+    /// Those of ``Configuration/coveredRepositoryKeys``.
     static func repositories(_ configuration: Configuration) throws(BackupError) -> [Repository] {
         // They are about this host, and their options name no repository.
         if configuration.command == .start || configuration.command == .stop { return [] }
+        let network = configuration.size(.rateLimitNetwork).map { RateLimit(bytesPerSecond: $0) }
         var repositories: [Repository] = []
-        for key in configuration.repositoryKeys {
-            let type = configuration.string(.repoType, key) ?? "posix"
-            guard type == "posix" || type == "cifs" else {
-                throw BackupError(
-                    .featureNotSupported,
-                    "repo\(key)-type=\(type) is known but not supported by this version of Permafrost")
-            }
-            guard let path = configuration.string(.repoPath, key) else {
-                throw BackupError(.optionRequired, "repo\(key)-path is required")
-            }
-            let store: any RepositoryStore = PosixStore(
-                root: path, neutralUmask: configuration.bool(.neutralUmask))
+        for key in configuration.coveredRepositoryKeys {
+            let driver = try driver(configuration, key)
             repositories.append(
-                Repository(key: key, store: configuration.bool(.dryRun) ? ReadOnlyStore(store) : store))
+                Repository(
+                    key: key, store: wrapped(driver, configuration, key, network),
+                    cipherPass: try cipherPass(configuration, key)))
         }
         return repositories
+    }
+
+    private static func cipherPass(_ configuration: Configuration, _ key: Int) throws(BackupError) -> Secret<String>? {
+        guard let type = configuration.string(.repoCipherType, key), type != "none" else { return nil }
+        guard let pass = configuration.secret(.repoCipherPass, key), !pass.revealed.isEmpty else {
+            throw BackupError(
+                .optionRequired, "repo\(key)-cipher-type=\(type) requires option: repo\(key)-cipher-pass",
+                hint: "set it in the configuration file or in PERMAFROST_REPO\(key)_CIPHER_PASS")
+        }
+        return pass
+    }
+
+    private static func driver(
+        _ configuration: Configuration, _ key: Int
+    ) throws(BackupError) -> any RepositoryStore {
+        let type = configuration.string(.repoType, key) ?? "posix"
+        guard type == "posix" || type == "cifs" else {
+            throw BackupError(
+                .featureNotSupported,
+                "repo\(key)-type=\(type) is known but not supported by this version of Permafrost")
+        }
+        guard let path = configuration.string(.repoPath, key) else {
+            throw BackupError(.optionRequired, "repo\(key)-path is required")
+        }
+        return PosixStore(root: path, neutralUmask: configuration.bool(.neutralUmask))
+    }
+
+    /// A call passes, from outside: the check of a dry run, retries, the limit of bytes, the limit of calls. So nobody
+    /// holds a slot of the last while waiting for a retry or for bytes.
+    private static func wrapped(
+        _ driver: any RepositoryStore, _ configuration: Configuration, _ key: Int, _ network: RateLimit?
+    ) -> any RepositoryStore {
+        var store = driver
+        let uploads = configuration.integer(.repoStorageUploadConcurrency, key)
+        let downloads = configuration.integer(.repoStorageDownloadConcurrency, key)
+        if uploads != nil || downloads != nil {
+            store = ConcurrencyLimitedStore(store, uploads: uploads, downloads: downloads)
+        }
+        if let network { store = ThrottledStore(store, network) }
+        store = RetryingStore(store, policy: retryPolicy(configuration))
+        return configuration.bool(.dryRun) ? ReadOnlyStore(store) : store
+    }
+
+    /// By `job-retry`, for the commands that have it.
+    private static func retryPolicy(_ configuration: Configuration) -> RetryPolicy {
+        guard let retries = configuration.integer(.jobRetry) else { return RetryPolicy() }
+        return .jobs(retries: retries, interval: configuration.duration(.jobRetryInterval) ?? .seconds(15))
     }
 }

@@ -17,71 +17,93 @@ import Testing
             ["\(Self.full(Self.time - 9))_\(LocalTime.labelComponents(Self.time + 50))D"],
         ]
         for existing in cases {
-            let (label, time) = try NewLabel.full(existing: existing, time: Self.time)
+            let (label, time) = try NewLabel.label(existing: existing, time: Self.time)
             #expect(label == Self.full(Self.time) && time == Self.time, "\(existing)")
         }
     }
 
     @Test("A label of the same second moves the new one to the next")
     func sameSecond() throws {
-        let (label, time) = try NewLabel.full(existing: [Self.full(Self.time)], time: Self.time)
+        let (label, time) = try NewLabel.label(existing: [Self.full(Self.time)], time: Self.time)
         #expect(label == Self.full(Self.time + 1) && time == Self.time + 1)
         // A set that grew on a full of this second counts as that full.
         let dependent = "\(Self.full(Self.time))_\(LocalTime.labelComponents(Self.time + 50))I"
-        #expect(try NewLabel.full(existing: [dependent], time: Self.time).time == Self.time + 1)
+        #expect(try NewLabel.label(existing: [dependent], time: Self.time).time == Self.time + 1)
+    }
+
+    @Test("Within a set only its own backups count, by their time and not by their letter")
+    func dependents() throws {
+        let full = Self.full(Self.time - 100)
+        func label(_ existing: [String]) throws -> (label: String, time: Int64) {
+            try NewLabel.label(.incr, full: full, existing: [full] + existing, time: Self.time)
+        }
+        let plain = "\(full)_\(LocalTime.labelComponents(Self.time))I"
+        #expect(try label([]).label == plain)
+        #expect(try label([Self.full(Self.time + 500)]).label == plain)
+        // A differential of the same second would sort before the incremental.
+        #expect(try label(["\(full)_\(LocalTime.labelComponents(Self.time))D"]).time == Self.time + 1)
+        #expect(
+            errorCode { _ = try label(["\(full)_\(LocalTime.labelComponents(Self.time + 9))D"]) } == .clock)
     }
 
     @Test("A clock behind the newest label is refused")
     func clock() {
         for ahead: Int64 in [1, 2, 3600, 86400 * 400] {
             #expect(
-                errorCode { _ = try NewLabel.full(existing: [Self.full(Self.time + ahead)], time: Self.time) } == .clock
+                errorCode { _ = try NewLabel.label(existing: [Self.full(Self.time + ahead)], time: Self.time) }
+                    == .clock
             )
         }
     }
 }
 
 @Suite struct CopyQueueTests {
-    static func file(_ name: String, _ size: UInt64) -> SourceFile {
-        SourceFile(
-            index: 0, name: name, path: "/\(name)", size: size, stopsAtSize: true, hasPages: false, isControlFile: false
-        )
+    /// Files by name and size; those in `held` were modified in the second of the scan.
+    static func queue(_ ready: [(String, UInt64)], held: [(String, UInt64)] = [], until: Int64) -> (CopyQueue, [String])
+    {
+        var files = ManifestFiles()
+        for (list, time) in [(ready, 10), (held, 100)] as [([(String, UInt64)], Int64)] {
+            for (name, size) in list {
+                files.append(
+                    ManifestFile(name: name, size: size, timestamp: time, mode: 0o600, user: nil, group: nil))
+            }
+        }
+        files.sort()
+        let queue = CopyQueue((0..<UInt32(files.count)).map { $0 }, of: files, heldFrom: 100, heldUntil: until)
+        return (queue, (0..<files.count).map { files.name($0) })
     }
     static func now() -> Int64 { Int64(Date().timeIntervalSince1970) }
+    static func rest(_ queue: CopyQueue, _ names: [String]) async throws -> [String] {
+        var taken: [String] = []
+        while let row = try await queue.take() { taken.append(names[row]) }
+        return taken
+    }
 
     @Test("Files come largest first, and by name where they are as large")
     func order() async throws {
-        let files = [("b", 5), ("small", 1), ("a", 5), ("large", 9), ("empty", 0)].map { Self.file($0.0, $0.1) }
-        let queue = CopyQueue(ready: files, held: [], heldUntil: Self.now())
-        var names: [String] = []
-        while let file = try await queue.take() { names.append(file.name) }
-        #expect(names == ["large", "a", "b", "small", "empty"])
+        let (queue, names) = Self.queue([("b", 5), ("small", 1), ("a", 5), ("large", 9), ("empty", 0)], until: 0)
+        #expect(try await Self.rest(queue, names) == ["large", "a", "b", "small", "empty"])
         #expect(try await queue.take() == nil)
     }
 
     @Test("Once their second is over, held files take their place by size")
     func heldAfterwards() async throws {
-        let queue = CopyQueue(
-            ready: [Self.file("middle", 5), Self.file("small", 1)],
-            held: [Self.file("large", 9), Self.file("tiny", 0)],
-            heldUntil: Self.now() - 1)
-        var names: [String] = []
-        while let file = try await queue.take() { names.append(file.name) }
-        #expect(names == ["large", "middle", "small", "tiny"])
+        let (queue, names) = Self.queue(
+            [("middle", 5), ("small", 1)], held: [("large", 9), ("tiny", 0)], until: Self.now() - 1)
+        #expect(try await Self.rest(queue, names) == ["large", "middle", "small", "tiny"])
     }
 
     @Test("Held files wait until their second is over, the others do not")
     func waiting() async throws {
         let until = Self.now() + 1
-        let queue = CopyQueue(ready: [Self.file("ready", 1)], held: [Self.file("held", 9)], heldUntil: until)
-        #expect(try await queue.take()?.name == "ready")
-        #expect(try await queue.take()?.name == "held")
+        let (queue, names) = Self.queue([("ready", 1)], held: [("held", 9)], until: until)
+        #expect(try await Self.rest(queue, names) == ["ready", "held"])
         #expect(Date().timeIntervalSince1970 >= Double(until))
     }
 
     @Test("Who waits for held files can be cancelled")
     func cancellation() async {
-        let queue = CopyQueue(ready: [], held: [Self.file("held", 9)], heldUntil: Self.now() + 3600)
+        let (queue, _) = Self.queue([], held: [("held", 9)], until: Self.now() + 3600)
         let task = Task { _ = try await queue.take() }
         task.cancel()
         await #expect(throws: CancellationError.self) { try await task.value }
@@ -89,20 +111,20 @@ import Testing
 
     @Test("Workers together take each file once")
     func workers() async throws {
-        let queue = CopyQueue(
-            ready: (0..<300).map { Self.file("r\($0)", UInt64($0 % 7)) },
-            held: (0..<100).map { Self.file("h\($0)", UInt64($0 % 5)) }, heldUntil: Self.now())
-        let names = try await withThrowingTaskGroup(of: [String].self) { group in
+        let (queue, _) = Self.queue(
+            (0..<300).map { ("r\($0)", UInt64($0 % 7)) }, held: (0..<100).map { ("h\($0)", UInt64($0 % 5)) },
+            until: Self.now())
+        let rows = try await withThrowingTaskGroup(of: [Int].self) { group in
             for _ in 0..<4 {
                 group.addTask {
-                    var names: [String] = []
-                    while let file = try await queue.take() { names.append(file.name) }
-                    return names
+                    var rows: [Int] = []
+                    while let row = try await queue.take() { rows.append(row) }
+                    return rows
                 }
             }
             return try await group.reduce(into: []) { $0 += $1 }
         }
-        #expect(names.count == 400 && Set(names).count == 400)
+        #expect(rows.sorted() == Array(0..<400))
     }
 }
 
@@ -112,50 +134,41 @@ import Testing
         var stopsAtSize = false
         var hasPages = false
         var isControlFile = false
-        var isHeld = false
     }
 
     @Test("Each file is read from its place, with the rules of its kind")
     func files() throws {
-        let cases: [(String, Int64, Expected)] = [
-            ("pg_data/PG_VERSION", 10, Expected(path: "/pg/PG_VERSION")),
-            ("pg_data/base/1/1259", 10, Expected(path: "/pg/base/1/1259", stopsAtSize: true, hasPages: true)),
-            ("pg_data/base/1/PG_VERSION", 10, Expected(path: "/pg/base/1/PG_VERSION", stopsAtSize: true)),
-            ("pg_data/base/1/pg_filenode.map", 10, Expected(path: "/pg/base/1/pg_filenode.map", stopsAtSize: true)),
-            ("pg_data/global/1262", 10, Expected(path: "/pg/global/1262", stopsAtSize: true, hasPages: true)),
-            ("pg_data/global/pg_control", 10, Expected(path: "/pg/global/pg_control", isControlFile: true)),
-            ("pg_data/pg_xact/0000", 10, Expected(path: "/pg/pg_xact/0000", stopsAtSize: true)),
-            ("pg_data/pg_wal/000000010000000000000001", 10, Expected(path: "/pg/pg_wal/000000010000000000000001")),
-            ("pg_data/postgresql.conf", 99, Expected(path: "/pg/postgresql.conf")),
-            ("pg_data/postgresql.auto.conf", 100, Expected(path: "/pg/postgresql.auto.conf", isHeld: true)),
+        let cases: [(String, Expected)] = [
+            ("pg_data/PG_VERSION", Expected(path: "/pg/PG_VERSION")),
+            ("pg_data/base/1/1259", Expected(path: "/sb/base/1/1259", stopsAtSize: true, hasPages: true)),
+            ("pg_data/base/1/PG_VERSION", Expected(path: "/sb/base/1/PG_VERSION", stopsAtSize: true)),
+            ("pg_data/base/1/pg_filenode.map", Expected(path: "/sb/base/1/pg_filenode.map", stopsAtSize: true)),
+            ("pg_data/global/1262", Expected(path: "/sb/global/1262", stopsAtSize: true, hasPages: true)),
+            ("pg_data/global/pg_control", Expected(path: "/pg/global/pg_control", isControlFile: true)),
+            ("pg_data/pg_xact/0000", Expected(path: "/sb/pg_xact/0000", stopsAtSize: true)),
+            ("pg_data/pg_wal/000000010000000000000001", Expected(path: "/pg/pg_wal/000000010000000000000001")),
+            ("pg_data/postgresql.conf", Expected(path: "/pg/postgresql.conf")),
             (
-                "pg_data/global/1260", 101,
-                Expected(path: "/pg/global/1260", stopsAtSize: true, hasPages: true, isHeld: true)
-            ),
-            (
-                "pg_tblspc/16384/PG_15_202209061/5/16385", 10,
-                Expected(path: "/pg/pg_tblspc/16384/PG_15_202209061/5/16385", stopsAtSize: true, hasPages: true)
+                "pg_tblspc/16384/PG_15_202209061/5/16385",
+                Expected(path: "/sb/pg_tblspc/16384/PG_15_202209061/5/16385", stopsAtSize: true, hasPages: true)
             ),
         ]
-        var manifest = try BackupSeries.manifest("1F")
-        for (name, time, _) in cases {
-            manifest.files.append(
-                ManifestFile(name: name, size: 5, timestamp: time, mode: 0o600, user: nil, group: nil))
+        var files = ManifestFiles()
+        for (name, _) in cases {
+            files.append(ManifestFile(name: name, size: 5, timestamp: 1, mode: 0o600, user: nil, group: nil))
         }
-        var referenced = ManifestFile(name: "pg_data/old", size: 5, timestamp: 10, mode: 0o600, user: nil, group: nil)
-        referenced.reference = 0
-        manifest.files.append(referenced)
-
-        let plan = CopyPlan.files(of: manifest, dataDirectory: "/pg", scanStart: 100)
-        #expect(plan.map(\.file.name) == cases.map(\.0))
-        for (planned, test) in zip(plan, cases) {
-            let file = planned.file
-            let actual = Expected(
-                path: file.path, stopsAtSize: file.stopsAtSize, hasPages: file.hasPages,
-                isControlFile: file.isControlFile,
-                isHeld: planned.isHeld)
-            #expect(actual == test.2, "\(test.0)")
-            #expect(manifest.files.name(file.index) == test.0)
+        for standby in ["/sb", nil] {
+            let plan = CopyPlan(dataDirectory: "/pg", standbyDirectory: standby)
+            for (row, test) in cases.enumerated() {
+                let file = plan.source(row, of: files)
+                var expected = test.1
+                if standby == nil { expected.path = expected.path.replacingOccurrences(of: "/sb/", with: "/pg/") }
+                let actual = Expected(
+                    path: file.path, stopsAtSize: file.stopsAtSize, hasPages: file.hasPages,
+                    isControlFile: file.isControlFile)
+                #expect(actual == expected, "\(test.0)")
+                #expect(file.name == test.0 && file.index == row && file.size == 5)
+            }
         }
     }
 }

@@ -162,14 +162,34 @@ struct SilentProgress: ProgressSink {
     func end() {}
 }
 
+/// What was logged, or printed.
+final class Lines: Sendable {
+    private let lines = Mutex<[(level: Logger.Level, text: String)]>([])
+
+    func add(_ text: String, _ level: Logger.Level = .notice) { lines.withLock { $0.append((level, text)) } }
+    var all: [String] { lines.withLock { $0.map(\.text) } }
+    var warnings: [String] { lines.withLock { $0.filter { $0.level == .warning }.map(\.text) } }
+
+    struct Handler: LogHandler {
+        let lines: Lines
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.trace
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+        func log(event: LogEvent) { lines.add(event.message.description, event.level) }
+    }
+}
+
 extension EngineContext {
     /// For `line`, as one would type it.
-    static func test(_ line: String, _ repositories: [Repository], now: Int64 = BackupSeries.time(40)) throws
-        -> EngineContext
-    {
+    static func test(
+        _ line: String, _ repositories: [Repository], now: Int64 = BackupSeries.time(40), log: Lines = Lines()
+    ) throws -> EngineContext {
         EngineContext(
             configuration: try Configuration.parse(arguments: line.split(separator: " ").map(String.init)),
-            repositories: repositories, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { now },
+            repositories: repositories, logger: Logger(label: "test") { _ in Lines.Handler(lines: log) }, now: { now },
             progress: SilentProgress())
     }
 }

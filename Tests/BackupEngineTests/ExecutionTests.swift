@@ -53,10 +53,10 @@ struct ExecutionTests {
         await #expect(throws: BackupError.self) {
             try await workers.runOnEach(tasks: 4) { worker in
                 if worker == 2 { throw BackupError(.fileRead, "unable to read") }
-                try await Task.sleep(for: .seconds(30))
+                try await Task.sleep(for: .seconds(600))
             }
         }
-        #expect(ContinuousClock.now - start < .seconds(10))
+        #expect(ContinuousClock.now - start < .seconds(300))
     }
 
     @Test("as many blocking tasks run at once as there are threads")

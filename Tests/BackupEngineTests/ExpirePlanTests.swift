@@ -137,18 +137,147 @@ import Testing
         #expect(try ExpirePlan.bySet(BackupSeries.label("1F"), upgraded, Self.count(1)).expired.count == 1)
         #expect(try ExpirePlan.bySet(BackupSeries.label("1F_2D"), only, Self.count(1)).expired.count == 1)
     }
+
+    struct HoldCase: CustomTestStringConvertible, Sendable {
+        var title: String
+        var backups: String
+        var held: String
+        var policy: RetentionPolicy
+        var now = 40
+        var expired: String
+        /// Kept against a rule.
+        var heldBack: String
+        var archive: Int?
+        var testDescription: String { title }
+    }
+
+    static let holdCases = [
+        HoldCase(
+            title: "a held full does not count, and stays", backups: "1F 2F 3F 4F", held: "1F", policy: count(2),
+            expired: "2F", heldBack: "1F", archive: 2),
+        HoldCase(
+            title: "a held full among the newest makes room for an older one", backups: "1F 2F 3F 4F", held: "4F",
+            policy: count(2), expired: "1F", heldBack: "", archive: 2),
+        HoldCase(
+            title: "with as many as are kept besides it nothing goes", backups: "1F 2F 3F", held: "1F",
+            policy: count(2), expired: "", heldBack: "1F", archive: 2),
+        HoldCase(
+            title: "what rests on a held full goes when it would have gone", backups: "1F 1F_2D 1F_3I 4F 5F",
+            held: "1F", policy: count(1), expired: "1F_2D 1F_3I 4F", heldBack: "1F", archive: 1),
+        HoldCase(
+            title: "a held incremental keeps its whole chain and nothing else",
+            backups: "1F 1F_2I 1F_3D 1F_4I 1F_5I 1F_6I 7F", held: "1F_5I", policy: count(1), expired: "1F_2I 1F_6I",
+            heldBack: "1F 1F_3D 1F_4I 1F_5I", archive: 1),
+        HoldCase(
+            title: "a held differential does not count among those", backups: "1F 1F_2D 1F_3D 1F_4D 1F_5D",
+            held: "1F_3D", policy: count(nil, diff: 2), expired: "1F_2D", heldBack: "1F_3D", archive: nil),
+        HoldCase(
+            title: "what rests on a held differential goes when it would have gone",
+            backups: "1F 1F_2D 1F_3I 1F_4D 1F_5D", held: "1F_2D", policy: count(nil, diff: 2), expired: "1F_3I",
+            heldBack: "1F_2D", archive: nil),
+        HoldCase(
+            title: "by time a held full is no base", backups: "1F 3F 5F 9F", held: "3F", policy: days(5), now: 9,
+            expired: "", heldBack: "", archive: 3),
+        HoldCase(
+            title: "by time a held full from before the base stays", backups: "1F 3F 5F 9F", held: "1F",
+            policy: days(2), now: 9, expired: "3F", heldBack: "1F", archive: 2),
+        HoldCase(
+            title: "all held, all stay", backups: "1F 2F 3F", held: "1F 2F 3F", policy: count(1), expired: "",
+            heldBack: "", archive: 1),
+    ]
+
+    static func held(_ shorts: String, _ held: String) throws -> BackupInfo {
+        var info = try BackupSeries.info(shorts.split(separator: " ").map(String.init))
+        let labels = held.split(separator: " ").map { BackupSeries.label(String($0)) }
+        for index in info.backups.indices where labels.contains(info.backups[index].label) {
+            info.backups[index].annotations[Hold.key] = "audit"
+        }
+        return info
+    }
+
+    @Test("A hold", arguments: holdCases)
+    func hold(_ test: HoldCase) throws {
+        let info = try Self.held(test.backups, test.held)
+        let plan = ExpirePlan.byRetention(info, test.policy, now: BackupSeries.time(test.now, hours: 2))
+        func labels(_ shorts: String) -> [String] {
+            shorts.split(separator: " ").map { BackupSeries.label(String($0)) }
+        }
+        #expect(plan.expired.map(\.label) == labels(test.expired))
+        #expect(plan.heldBack.map(\.label) == labels(test.heldBack))
+        #expect(plan.holds.keys.sorted() == labels(test.held))
+        #expect(plan.archiveRetention == test.archive)
+    }
+
+    @Test("A held set cannot be requested, nor one that a held one rests on; an empty reason is no hold")
+    func requestedHeldSet() throws {
+        let info = try Self.held("1F 1F_2D 1F_3I 1F_4I 5F", "1F_3I")
+        for short in ["1F", "1F_2D", "1F_3I"] {
+            do throws(BackupError) {
+                _ = try ExpirePlan.bySet(BackupSeries.label(short), info, Self.count(9))
+                Issue.record("\(short) was planned")
+            } catch {
+                #expect(error.code == .backupSetInvalid)
+                #expect(error.message.contains("held: audit"))
+                #expect(error.hint?.contains("--set=\(BackupSeries.label("1F_3I")) --annotation=hold=") == true)
+            }
+        }
+        #expect(try ExpirePlan.bySet(BackupSeries.label("1F_4I"), info, Self.count(9)).expired.count == 1)
+        var released = info
+        released.backups[2].annotations[Hold.key] = ""
+        #expect(try ExpirePlan.bySet(BackupSeries.label("1F"), released, Self.count(9)).expired.count == 4)
+    }
+
+    @Test("The oldest that is not held goes, with its WAL, by whatever type of retention")
+    func oldest() throws {
+        let info = try Self.held("1F 2F 2F_3D 4F 5F", "1F")
+        for policy in [Self.count(9), Self.days(300), Self.count(nil, type: .incr)] {
+            let oldest = try #require(policy.expiringOldest(of: 3))
+            let plan = ExpirePlan.byRetention(info, oldest, now: BackupSeries.time(9))
+            #expect(plan.expired.map(\.label) == ["2F", "2F_3D"].map(BackupSeries.label))
+            #expect(plan.expired[0].rule == .oldest)
+            #expect(plan.archiveRetention == 2)
+            #expect(plan.archiveType == .full)
+        }
+        #expect(Self.count(9).expiringOldest(of: 1) == nil)
+    }
+
+    @Test("Warnings tell which WAL is kept for want of an option")
+    func warnings() {
+        let cases: [(RetentionPolicy, String?)] = [
+            (Self.count(2), nil), (Self.count(nil), nil), (Self.days(2), nil),
+            (Self.count(2, type: .diff), "neither repo3-retention-archive nor repo3-retention-diff is set"),
+            (Self.count(2, diff: 1, type: .diff), nil), (Self.count(2, type: .incr), "repo3-retention-archive is not"),
+            (Self.count(2, type: .incr, archive: 1), nil),
+            (Self.count(2, type: .diff, archive: 1), "differential backups are not expired"),
+        ]
+        for (policy, expected) in cases {
+            let warnings = policy.warnings(repository: 3)
+            #expect(warnings.count == (expected == nil ? 0 : 1))
+            if let expected { #expect(warnings.first?.contains(expected) == true) }
+        }
+    }
 }
 
 @Suite struct ArchiveRetentionTests {
     typealias Range = ArchiveRetention.Range
 
+    enum Outcome: Equatable {
+        case keepAll, removeAll
+        case keep([Range])
+    }
+
     static func decide(
-        _ backups: [Manifest], _ type: BackupType, _ count: Int, database: Int = 1, current: Bool = true
-    ) throws -> ArchiveRetention.Decision {
-        ArchiveRetention.decide(
-            backups: try BackupSeries.info(backups, databases: 2).backups, type: type, count: count,
-            databaseID: database,
-            isCurrent: current)
+        _ backups: [Manifest], _ type: BackupType, _ count: Int, database: Int = 1, current: Bool = true,
+        before: String? = nil, uncounted: Set<String> = []
+    ) throws -> Outcome {
+        let retention = ArchiveRetention(
+            backups: try BackupSeries.info(backups, databases: 2).backups, uncounted: uncounted, type: type,
+            count: count, expireBefore: before)
+        return switch retention.decide(databaseID: database, isCurrent: current) {
+        case .keepAll: .keepAll
+        case .removeAll: .removeAll
+        case .keep(let ranges, _): .keep(ranges)
+        }
     }
     static func open(_ day: Int, timeline: Int = 1) -> Range {
         Range(start: BackupSeries.segment(day, timeline: timeline), stop: nil)
@@ -222,10 +351,71 @@ import Testing
         ]
         for (number, timeline, fileIsOutside, directoryIsOutside) in cases {
             let segment = BackupSeries.segment(number, timeline: timeline)
-            #expect(ArchiveRetention.isOutside(file: segment + "-abc.gz", ranges) == fileIsOutside, "\(segment)")
+            #expect(ranges.exclude(file: segment + "-abc.gz") == fileIsOutside, "\(segment)")
             #expect(
-                ArchiveRetention.isOutside(directory: String(segment.prefix(16)), ranges) == directoryIsOutside,
+                ranges.exclude(directory: String(segment.prefix(16))) == directoryIsOutside,
                 "\(segment)")
+        }
+    }
+
+    @Test("Held backups do not count, and keep what makes them consistent")
+    func held() throws {
+        let backups = try BackupSeries.manifests(["1F", "3F", "5F", "7F"])
+        func decide(_ count: Int, held: String...) throws -> Outcome {
+            try Self.decide(backups, .full, count, uncounted: Set(held.map(BackupSeries.label)))
+        }
+        #expect(try decide(2, held: "1F") == .keep([Self.closed(1), Self.closed(3), Self.open(5)]))
+        #expect(try decide(2, held: "5F") == .keep([Self.closed(1), Self.open(3)]))
+        #expect(try decide(1, held: "7F") == .keep([Self.closed(1), Self.closed(3), Self.open(5)]))
+        #expect(try decide(4, held: "3F") == .keepAll)
+        // Of a database whose backups are all held, the newest is the one to be played forward.
+        let new = try BackupSeries.manifests(["8F"], database: 2)
+        let old = Set(["1F", "3F", "5F", "7F"].map(BackupSeries.label))
+        #expect(
+            try Self.decide(backups + new, .full, 1, current: false, uncounted: old)
+                == .keep([Self.closed(1), Self.closed(3), Self.closed(5), Self.open(7)]))
+    }
+
+    @Test("A newer backup of an older timeline keeps its WAL too")
+    func olderTimeline() throws {
+        let backups = try [
+            BackupSeries.manifest("1F", timeline: 3), BackupSeries.manifest("3F", timeline: 3),
+            BackupSeries.manifest("5F", timeline: 1),
+        ]
+        #expect(
+            try Self.decide(backups, .full, 2)
+                == .keep([
+                    Self.closed(1, timeline: 3), Self.open(5, timeline: 1), Self.open(3, timeline: 3),
+                ]))
+    }
+
+    @Test("WAL before a segment goes on request, even with too few backups, and none that a backup needs")
+    func expireBefore() throws {
+        let backups = try BackupSeries.manifests(["1F", "5F"])
+        func decide(_ count: Int, _ before: Int, _ backups: [Manifest], current: Bool = true) throws -> Outcome {
+            try Self.decide(backups, .full, count, current: current, before: BackupSeries.segment(before))
+        }
+        let between = Range(start: BackupSeries.segment(3), stop: BackupSeries.segment(5))
+        #expect(try decide(1, 3, backups) == .keep([Self.closed(1), Self.open(5), between]))
+        // After the start of the retention it has no say.
+        #expect(try decide(1, 7, backups) == .keep([Self.closed(1), Self.open(5)]))
+        #expect(try decide(9, 9, backups) == .keep([Self.open(1)]))
+        #expect(try decide(1, 3, []) == .keep([Self.open(3)]))
+        #expect(try decide(1, 3, [], current: false) == .removeAll)
+        #expect(try decide(0, 3, backups) == .keepAll)
+    }
+
+    @Test("A directory is listed unless all of it goes or stays")
+    func boundaries() {
+        let ranges = [Self.closed(0x102), Range(start: BackupSeries.segment(0x280), stop: BackupSeries.segment(0x410))]
+        let cases: [(Int, Bool, Bool)] = [
+            (0x000, true, false), (0x100, false, false), (0x200, false, false), (0x300, false, true),
+            (0x400, false, false), (0x500, true, false),
+        ]
+        for (number, isExcluded, isIncluded) in cases {
+            let directory = String(BackupSeries.segment(number).prefix(16))
+            #expect(ranges.exclude(directory: directory) == isExcluded, "\(directory)")
+            #expect(ranges.includeAll(of: directory) == isIncluded, "\(directory)")
         }
     }
 }

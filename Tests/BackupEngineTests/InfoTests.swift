@@ -365,6 +365,65 @@ import Testing
             } == .optionInvalid)
     }
 
+    @Test("A held backup says so, with its reason; JSON has it among the notes, as pgBackRest")
+    func hold() async throws {
+        let one = MemoryRepository(key: 1)
+        var manifests = try BackupSeries.manifests(["2F", "2F_3D"])
+        manifests[0].annotations = [Hold.key: "audit 2026", "who": "me"]
+        manifests[1].annotations = [Hold.key: ""]
+        for manifest in manifests { try await one.save(manifest) }
+        try await one.save(BackupSeries.info(manifests))
+        let text = try await info("", [one])
+        #expect(text.components(separatedBy: "held: ").count == 2)
+        #expect(text.contains("\n            held: audit 2026\n"))
+        let set = try await info("--stanza=main --set=\(BackupSeries.label("2F"))", [one])
+        #expect(
+            set.hasSuffix(
+                "held: audit 2026\n            annotation(s)\n                hold: audit 2026\n                who: me"
+            ))
+        #expect(try await info("--output=json", [one]).contains(#""annotation":{"hold":"audit 2026","who":"me"}"#))
+    }
+
+    @Test("Repositories that are encrypted differently are told apart")
+    func mixedCipher() async throws {
+        var states: [InfoReport.RepositoryState] = []
+        for (key, cipher) in [(1, "none"), (2, "aes-256-cbc")] {
+            states.append(InfoReport.RepositoryState(key: key, cipher: cipher, status: .noBackup))
+        }
+        let report = InfoReport(stanzas: [InfoReport.Stanza(name: "main", repositories: states)])
+        #expect(
+            InfoText.text(report)
+                == """
+                stanza: main
+                    status: error (no valid backups)
+                    cipher: mixed
+                        repo1: none
+                        repo2: aes-256-cbc
+
+                """)
+        #expect(InfoJSON.text(report).contains(#""cipher":"mixed""#))
+    }
+
+    @Test("Of a large archive only the ends are listed, and no manifest is read")
+    func fewReads() async throws {
+        let seen = Lines()
+        let one = MemoryRepository(key: 1) { operation, path in
+            seen.add("\(operation) \(path)")
+            return nil
+        }
+        let manifests = try BackupSeries.manifests(["2F", "2F_3D", "5F", "8F"])
+        for manifest in manifests { try await one.save(manifest) }
+        try await one.save(BackupSeries.info(manifests))
+        for log in 1...60 { try await one.putSegment(BackupSeries.segment(log << 8 | 7)) }
+        let before = seen.all.count
+        let text = try await info("--stanza=main", [one])
+        #expect(text.contains("\(BackupSeries.segment(0x107))/\(BackupSeries.segment(0x3C07))"))
+        let asked = Set(seen.all.dropFirst(before))
+        let listed = asked.filter { $0.hasPrefix("list") && $0.contains("archive/main/14-1") }
+        #expect(listed.count == 3, "\(listed.sorted())")
+        #expect(!asked.contains { $0.contains("manifest") }, "\(asked.sorted())")
+    }
+
     @Test("JSON has no byte that a strict reader refuses")
     func json() throws {
         let text = "quote \" backslash \\ line\n tab\t return\r back\u{8} feed\u{c} bell\u{7} ü 💾 /"

@@ -214,7 +214,9 @@ struct RestorePlanTests {
         #expect(plan.jobs.map(\.isBundle) == [false, true, true, false])
         #expect(plan.hasUnnamedOwners && plan.users == ["postgres"])
         let row = try #require(plan.manifest.files.index(of: "pg_data/c"))
-        #expect(plan.object(of: plan.manifest.files[row]) == "backup/main/20261120-000000F/bundle/1")
+        #expect(
+            plan.manifest.object(of: plan.manifest.files[row], stanza: "main")
+                == "backup/main/20261120-000000F/bundle/1")
     }
 
     @Test(arguments: ["../x", "pg_data/../x", "/etc/passwd", "other/x"])
@@ -226,17 +228,6 @@ struct RestorePlanTests {
             $0.files.sort()
         }
         #expect { try RestorePlan(manifest, options) } throws: { ($0 as? BackupError)?.code == .format }
-    }
-
-    @Test func refusesWhatCannotBeReadYet() throws {
-        let block = try manifest { manifest in
-            guard let row = manifest.files.index(of: "pg_data/d") else { return }
-            manifest.files[row].blockSize = 8192
-            manifest.files[row].blockMapSize = 10
-        }
-        #expect { try RestorePlan(block, options) } throws: { ($0 as? BackupError)?.code == .featureNotSupported }
-        let secret = try manifest { $0.cipherPass = "x" }
-        #expect { try RestorePlan(secret, options) } throws: { ($0 as? BackupError)?.code == .featureNotSupported }
     }
 
     @Test func mapsLinksThatWereNone() throws {

@@ -48,6 +48,27 @@ struct ConfigFilePlanTests {
         #expect(found?.isIncludeRequired == value.isIncludeRequired)
     }
 
+    @Test(arguments: [
+        ("", ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest.conf"], ["/etc/pgbackrest/conf.d"]),
+        ("--config=/p/permafrost.conf", ["/p/permafrost.conf"], []),
+        ("--config-path=/p", ["/p/pgbackrest.conf"], ["/p/conf.d"]),
+        ("--config-path=/etc/permafrost", ["/etc/permafrost/pgbackrest.conf"], ["/etc/permafrost/conf.d"]),
+        ("--config-include-path=/i", ["/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest.conf"], ["/i"]),
+        ("--no-config", [], []),
+    ])
+    func `called as pgbackrest it reads what that reads`(words: String, files: [String], includes: [String]) throws {
+        var found: ConfigFilePlan?
+        _ = try Configuration.parse(
+            programPath: "/usr/bin/pgbackrest", arguments: words.split(separator: " ").map(String.init) + ["info"],
+            environment: [:]
+        ) { (plan) throws(BackupError) in
+            found = plan
+            return []
+        }
+        #expect(found?.files == files)
+        #expect(found?.includePaths == includes)
+    }
+
     @Test func `the environment names files too`() throws {
         var found: ConfigFilePlan?
         _ = try Configuration.parse(

@@ -30,22 +30,23 @@ struct HelpTests {
         #expect(text.contains("    pgbackrest [options] COMMAND"))
         let parts = text.split(separator: "Known, but not supported", maxSplits: 1)
         #expect(parts.first?.contains("    restore ") == true)
-        #expect(parts.last?.contains("    verify ") == true)
+        #expect(parts.last?.contains("    server ") == true)
     }
 
     @Test(arguments: [
         (["backup", "compress-type"], ["default:       gz", "none, bz2, gz, lz4, zst", "PERMAFROST_COMPRESS_TYPE"]),
         (["backup", "--compress-type"], ["permafrost backup --compress-type"]),
         (["backup", "repo2-path"], ["--repo1-path=/backup/permafrost", "1 to 256", "/var/lib/pgbackrest"]),
-        (["backup", "type"], ["default:       incr", "not supported: diff, incr"]),
-        (["backup", "repo-cipher-pass"], ["refused", "Known, but not supported", "repo1-cipher-type=aes-256-cbc"]),
+        (["backup", "type"], ["default:       incr", "allowed:       full, diff, incr"]),
+        (["backup", "repo-cipher-pass"], ["refused", "repo1-cipher-type=aes-256-cbc"]),
         (
             ["backup", "compress-level"],
             ["6 for gz", "-7 to 22 for\n               zst", "needs:         compress-type="]
         ),
         (["backup", "start-fast"], ["default:       n", "example:       --start-fast"]),
         (["backup", "expire-auto"], ["example:       --no-expire-auto"]),
-        (["backup", "resume"], ["no effect in this version"]),
+        (["backup", "compress-level-network"], ["no effect in this version"]),
+        (["backup", "repo1-type"], ["not supported: azure, gcs, s3, sftp"]),
         (
             ["backup"],
             [
@@ -53,7 +54,7 @@ struct HelpTests {
                 "permafrost [options] backup",
             ]
         ),
-        (["archive-push"], ["archive-push WAL-PATH"]), (["verify"], ["does not support the command yet"]),
+        (["archive-push"], ["archive-push WAL-PATH"]), (["server"], ["does not support the command yet"]),
     ])
     func `help tells what is asked for`(parameters: [String], parts: [String]) throws {
         let text = try Help.text(parameters)
@@ -87,6 +88,9 @@ struct HelpTests {
     @Test func `the version is a text or a number`() throws {
         #expect(Help.version() == "Permafrost \(ProgramVersion.number)")
         #expect(Help.version(output: "num") == "1000")
+        #expect(Help.version(programPath: "/x/pgbackrest") == "pgBackRest 2.59.1 (Permafrost \(ProgramVersion.number))")
+        #expect(Help.version(output: "num", programPath: "pgbackrest") == "2059001")
+        #expect(Help.version(programPath: "/pgbackrest/permafrost") == "Permafrost \(ProgramVersion.number)")
         #expect(try parse("version --output=num").string(.output) == "num")
     }
 }

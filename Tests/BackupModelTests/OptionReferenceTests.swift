@@ -20,7 +20,7 @@ struct OptionReferenceTests {
         let lines = OptionReference.page().split(separator: "\n")
         for definition in OptionTable.definitions where !definition.flags.contains(.internalUse) {
             let name = "`\(definition.displayName(1))`"
-            let rows = lines.filter { $0.hasPrefix("| \(name) |") || $0.hasPrefix("- \(name)") }
+            let rows = lines.filter { $0.hasPrefix("| \(name) |") }
             #expect(rows.count == 1, "\(name)")
         }
     }
@@ -37,12 +37,18 @@ private enum OptionReference {
         ("Command line only", OptionDefinition.commandLine),
     ]
 
+    private static let ours = [
+        OptionName.logFormat, .progress, .rateLimitDisk, .rateLimitNetwork, .repoStorageDownloadConcurrency,
+        .repoStorageUploadConcurrency,
+    ].compactMap { OptionTable.definition($0).map { "`\($0.displayName(1))`" } }.joined(separator: ", ")
+
     static func page() -> String {
         var text = """
             # Options
 
             This page is made from the table that the program itself reads; `permafrost help COMMAND OPTION` says more
-            about each. Names, values and defaults are pgBackRest's.
+            about each. Names, values and defaults are pgBackRest's, but for a few options that it does not have:
+            \(ours).
 
             - On the command line an option is `--name=value`. A `y`/`n` option is `--name` or `--no-name`.
             - In a configuration file it is `name=value`, in `[global]`, `[global:COMMAND]`, `[STANZA]` or
@@ -62,16 +68,41 @@ private enum OptionReference {
             for option in rows.sorted(by: { $0.name.rawValue < $1.name.rawValue }) { text += row(option) }
         }
         let refused = OptionTable.definitions.filter { !$0.flags.contains(.internalUse) && !isUsable($0) }
+            .sorted { $0.name.rawValue < $1.name.rawValue }
         text += """
 
-            ## Known, and refused by this version
+            ## Refused
 
-            pgBackRest has these. A value that would change what Permafrost does is an error, never ignored.
+            pgBackRest has these. A value that would change what Permafrost does is an error that names the option, never
+            ignored.
 
+            | option | meaning | refused |
+            | --- | --- | --- |
 
             """
-        for option in refused.sorted(by: { $0.name.rawValue < $1.name.rawValue }) {
-            text += "- `\(option.displayName(1))`: \(escaped(option.summary(for: commands(option).first ?? .backup)))\n"
+        for option in refused {
+            let command = commands(option).first ?? .backup
+            let time = option.support(for: command) == .never ? "for good" : "in this version"
+            let reason = option.reasonForRefusal.map { ": \($0)" } ?? ""
+            text += "| `\(option.displayName(1))` | \(escaped(option.summary(for: command))) | \(time)\(reason) |\n"
+        }
+        text += """
+
+            ## Other names
+
+            Names of earlier versions of pgBackRest are taken as well; `N` is the number of the group.
+
+            | name | is |
+            | --- | --- |
+
+            """
+        let renamed = OptionTable.definitions.flatMap { option in
+            option.deprecated.filter { $0 != option.name.rawValue }.map { (old: $0, option: option) }
+        }
+        for (old, option) in renamed.sorted(by: { $0.old < $1.old }) {
+            let new = option.displayName(1)
+            text +=
+                "| `\(old.replacing("?", with: "N"))` | `\(old.contains("?") ? new.replacing("1-", with: "N-") : new)` |\n"
         }
         return text
     }
@@ -93,13 +124,14 @@ private enum OptionReference {
 
     private static func row(_ option: OptionDefinition) -> String {
         let commands = usableCommands(option)
-        let all = Command.allCases.filter { $0.isSupported && $0 != .help && $0 != .version }
-        let isEverywhere = Set(all).isSubset(of: commands)
+        let all = Command.allCases.filter { $0.isSupported && $0.readsConfiguration }
+        let missing = all.filter { !commands.contains($0) }
+        let everywhere = missing.isEmpty ? "all" : "all but " + missing.map(\.rawValue).joined(separator: ", ")
         let cells = [
             "`\(option.displayName(1))`",
             perCommand(commands) { value(option, $0) },
             perCommand(commands) { defaultValue(option, $0) },
-            isEverywhere ? "all" : commands.map(\.rawValue).joined(separator: ", "),
+            missing.count <= 3 ? everywhere : commands.map(\.rawValue).joined(separator: ", "),
             perCommand(commands) { meaning(option, $0) },
         ]
         return "| \(cells.joined(separator: " | ")) |\n"
@@ -124,6 +156,7 @@ private enum OptionReference {
     private static func value(_ option: OptionDefinition, _ command: Command) -> String {
         let refused = option.unsupportedValues(for: command)
         let allowed = option.allowed(for: command).filter { !refused.contains($0) }
+        if option.type == .keys, let word = allowed.first { return "number, repeatable; or `\(word)`" }
         if !allowed.isEmpty { return allowed.map { "`\($0)`" }.joined(separator: ", ") }
         let kind =
             switch option.type {
@@ -135,6 +168,7 @@ private enum OptionReference {
             case .path: "absolute path"
             case .list: "text, repeatable"
             case .hash: "key=value, repeatable"
+            case .keys: "number"
             }
         let ranges = option.ranges.map { "\($0.minimum) to \($0.maximum)" + ($0.when.map { " for \($0)" } ?? "") }
         return ([kind] + ranges).joined(separator: ", ")
@@ -147,7 +181,9 @@ private enum OptionReference {
 
     private static func meaning(_ option: OptionDefinition, _ command: Command) -> String {
         var text = option.summary(for: command)
-        if option.support(for: command) == .accepted { text += " (accepted, without effect)" }
+        if let reason = option.reasonForNoEffect(for: command) { text += " (accepted, without effect: \(reason))" }
+        let refused = option.unsupportedValues(for: command)
+        if !refused.isEmpty { text += " (refused: \(refused.joined(separator: ", ")))" }
         if option.flags.contains(.secure) { text += " (not on the command line)" }
         return escaped(text)
     }

@@ -35,9 +35,10 @@ struct OptionTableTests {
     @Test(arguments: OptionName.allCases)
     func `defaults, ranges and allowed values agree with the type`(name: OptionName) throws {
         let definition = try #require(OptionTable.definition(name))
+        let numbers = definition.type == .keys ? OptionDefinition.ValueType.integer : definition.type
         for range in definition.ranges {
-            let minimum = try #require(OptionValue.scalar(range.minimum, type: definition.type))
-            let maximum = try #require(OptionValue.scalar(range.maximum, type: definition.type))
+            let minimum = try #require(OptionValue.scalar(range.minimum, type: numbers))
+            let maximum = try #require(OptionValue.scalar(range.maximum, type: numbers))
             guard case .number(let low) = minimum, case .number(let high) = maximum else {
                 Issue.record("\(definition.name) has a range of no numbers")
                 continue
@@ -46,7 +47,9 @@ struct OptionTableTests {
         }
         for command in Command.allCases where definition.isValid(for: command) {
             let allowed = definition.allowed(for: command)
-            #expect((definition.type == .enumeration) == !allowed.isEmpty || definition.name == .bufferSize)
+            #expect(
+                (definition.type == .enumeration) == !allowed.isEmpty || definition.name == .bufferSize
+                    || definition.type == .keys)
             if case .text(let text)? = definition.defaultValue(for: command) {
                 let value = try #require(OptionValue.scalar(text, type: definition.type))
                 let values = allowed.map { OptionValue.scalar($0, type: definition.type) }

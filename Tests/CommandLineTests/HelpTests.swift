@@ -9,7 +9,7 @@ struct HelpTests {
         let general = try await help([])
         let commands = general.matches(of: #/(?m)^    ([a-z][a-z-]*)  /#).map { String($0.1) }
         #expect(commands.count >= 20 && commands.contains("backup") && commands.contains("verify"))
-        for command in commands where command != "help" && command != "version" {
+        for command in commands where !["completion", "help", "version"].contains(command) {
             let text = try await help([command])
             let options = text.matches(of: #/(?m)^  --([a-z0-9-]+)/#).map { String($0.1) }
             #expect(!options.isEmpty || !text.contains("Options:"), "\(command)")
@@ -44,8 +44,6 @@ struct HelpTests {
 
     @Test func underItsOtherNameItIsTheSame() async throws {
         let other = try PermafrostPrograms.locate().directory + "/bin/pgbackrest"
-        let version = try await ProcessRunner.run(other, ["version"], asUser: ProcessRunner.serverUser).expecting(0)
-        #expect(version.stdout.hasPrefix("Permafrost "))
         let help = try await ProcessRunner.run(other, ["help"], asUser: ProcessRunner.serverUser).expecting(0)
         #expect(help.stdout.contains("pgbackrest [options] COMMAND"))
         // From elsewhere, through a link to the link.

@@ -19,6 +19,18 @@ extension SideBySide {
             }
         }
 
+        @Test("encrypted ones", arguments: Combination.rows([Combination(major: 15, compress: "gz")]))
+        func pushAndGetEncrypted(_ row: Combination) async throws {
+            let options = [
+                "compress-type": row.compress, "repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "of both",
+            ]
+            try await withPair(row.major, options: options) { pair in
+                try await pair.ours.run("stanza-create")
+                try await push(pair.ours, getBy: pair.theirs, pair, timeline: 2)
+                try await push(pair.theirs, getBy: pair.ours, pair, timeline: 3)
+            }
+        }
+
         private func push(
             _ pusher: some BackupTool, getBy getter: some BackupTool, _ pair: Pair, timeline: Int
         ) async throws {

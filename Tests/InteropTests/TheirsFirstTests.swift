@@ -95,7 +95,7 @@ private func requireSameSegments(_ pair: Pair) async throws {
 
 /// Two restored directories have the same entries, with the same modes, times and content; apart from links to
 /// tablespaces, which go each to its own directory, and from `restore_command`.
-private func requireSameDirectory(_ mine: String, _ theirs: String, exempt: [String]) throws {
+func requireSameDirectory(_ mine: String, _ theirs: String, exempt: [String]) throws {
     let (left, right) = try (entries(mine), entries(theirs))
     #expect(left.keys.sorted() == right.keys.sorted())
     let others = try left.filter { path, facts in

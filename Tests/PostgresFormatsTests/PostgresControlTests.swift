@@ -44,6 +44,31 @@ import Testing
                     walSegmentSize: 1 << 30, dataChecksumVersion: 0))
     }
 
+    /// A build with numbers of its own is read as what `pg-version-force` names, and its numbers stay its own.
+    @Test func readsForeignNumbersAsTheForcedVersion() throws {
+        var fixture = try #require(ControlFixture.all.first { $0.version == "17" })
+        fixture.control = 99_017
+        fixture.catalog = 209_901_011
+        fixture.magic = 0xBEEF
+        var bytes = fixture.file()
+        let header = fixture.walHeader()
+        #expect(code(parsing: bytes) == .versionNotSupported)
+        #expect(throws: BackupError.self) { try WALHeader(parsing: header.span.bytes) }
+        try PostgresVersion.$forced.withValue(PostgresVersion(number: 170_000)) {
+            let control = try PostgresControl(parsing: bytes.span.bytes)
+            #expect(control.version.number == 170_000 && control.controlVersion == 99_017)
+            #expect(control.catalogVersion == 209_901_011 && control.walSegmentSize == 16 << 20)
+            #expect(try WALHeader(parsing: header.span.bytes).version.number == 170_000)
+            try PostgresControl.invalidateCheckpoint(in: &bytes)
+            #expect(try PostgresControl(parsing: bytes.span.bytes).checkpoint == PostgresControl.invalidCheckpoint)
+        }
+        // The CRC lies elsewhere in 18.
+        PostgresVersion.$forced.withValue(PostgresVersion(number: 180_000)) {
+            #expect(code(parsing: bytes) == .checksum)
+        }
+        #expect(PostgresVersion(number: 170_000).hasKnownLayout && !PostgresVersion(number: 90_500).hasKnownLayout)
+    }
+
     @Test func refusesEveryTruncatedLength() {
         let bytes = RealFiles.control15
         for length in 0..<PostgresControl.readSize {

@@ -34,7 +34,7 @@ extension Restoring {
 
                     // The dead one's locks are no obstacle, and what it left does not stay.
                     let again = ContinuousClock.now
-                    let label = try await site.backup()
+                    let label = try await site.backup(afterKill: true)
                     #expect(ContinuousClock.now - again < .seconds(20))
                     let directories = try FileManager.default.contentsOfDirectory(atPath: site.backupDirectory)
                         .filter { $0.hasSuffix("F") }.sorted()

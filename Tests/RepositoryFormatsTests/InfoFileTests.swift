@@ -60,7 +60,7 @@ import Testing
             history: [
                 DatabaseHistoryEntry(id: 10, systemIdentifier: .max, version: versions[1]),
                 DatabaseHistoryEntry(id: 2, systemIdentifier: 1, version: versions[0]),
-            ], cipherPass: "a\\b\"c=")
+            ], cipherPass: Secret("a\\b\"c="))
         let text = lines(archive.serialized())
         // By number, where bytes would have 10 before 2.
         #expect(text.firstIndex { $0.hasPrefix("2={") } == text.firstIndex { $0.hasPrefix("10={") }.map { $0 - 1 })
@@ -77,7 +77,7 @@ import Testing
             history: [
                 BackupInfo.Database(
                     id: 3, systemIdentifier: 5, version: versions[1], catalogVersion: 7, controlVersion: 9)
-            ], cipherPass: "secret")
+            ], cipherPass: Secret("secret"))
         let order = lines(backup.serialized()).filter { $0.hasPrefix("[") }
         #expect(order == ["[backrest]", "[cipher]", "[db]", "[db:history]", "[backrest]"])
         #expect(try BackupInfo(parsing: backup.serialized().span.bytes) == backup)

@@ -35,7 +35,7 @@ import Testing
         manifest.isBlockIncremental = true
         manifest.isBundle = true
         manifest.isBundleRaw = true
-        manifest.cipherPass = "pass=\"word\""
+        manifest.cipherPass = Secret("pass=\"word\"")
         manifest.annotations = ["k\"ey": "v\\al\nue", "a": ""]
         manifest.databases = [
             ManifestDatabase(name: "[x]=1", id: .max, lastSystemID: 4),

@@ -10,7 +10,8 @@ struct StoreUnderTest {
 }
 
 enum Driver: String, CaseIterable, CustomTestStringConvertible {
-    case posix, posixHeedingMask, memory, memoryWithLatency, memoryLikeDirectory, retryingPosix, retryingFaulty
+    case posix, posixHeedingMask, memory, memoryWithLatency, memoryLikeDirectory, retryingPosix, retryingFaulty,
+        limitedPosix
 
     var testDescription: String { rawValue }
 
@@ -30,6 +31,10 @@ enum Driver: String, CaseIterable, CustomTestStringConvertible {
             return StoreUnderTest(store: store, directory: nil)
         case .retryingPosix:
             return StoreUnderTest(store: RetryingStore(PosixStore(root: root)), directory: directory)
+        case .limitedPosix:
+            let limited = ConcurrencyLimitedStore(PosixStore(root: root), uploads: 2, downloads: 1)
+            return StoreUnderTest(
+                store: RetryingStore(ThrottledStore(limited, RateLimit(bytesPerSecond: 1 << 28))), directory: directory)
         case .retryingFaulty:
             // Every third call of each kind fails, before or after it did its work.
             let calls = EveryThirdCall()

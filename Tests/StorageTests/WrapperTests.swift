@@ -118,6 +118,7 @@ struct WrapperTests {
 
 /// Never waits, but knows how long it should have.
 final class RecordingClock: Clock {
+    typealias Duration = Swift.Duration
     typealias Instant = ContinuousClock.Instant
     let now = ContinuousClock.now
     let minimumResolution = Duration.nanoseconds(1)

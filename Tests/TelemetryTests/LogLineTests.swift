@@ -80,21 +80,3 @@ private func line(
         #expect(LogLevel(.critical) == .error)
     }
 }
-
-@Suite struct SecretTests {
-    private struct Key { var name = "k"; var value = Secret("hunter2") }
-
-    @Test func isNeverShown() {
-        let secret = Secret("hunter2")
-        var dumped = ""
-        dump(Key(), to: &dumped)
-        let shown = [
-            "\(secret)", String(reflecting: secret), String(describing: Key()), String(reflecting: Key()),
-            "\(Optional(secret) as Any)", "\([secret])", dumped, "\(Mirror(reflecting: secret).children.count)",
-        ]
-        for text in shown { #expect(!text.contains("hunter2")) }
-        #expect("\(secret)" == "<redacted>")
-        #expect(secret.revealed == "hunter2")
-        #expect(secret == Secret("hunter2"))
-    }
-}

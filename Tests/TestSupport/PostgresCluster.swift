@@ -102,6 +102,19 @@ package final class PostgresCluster: Sendable {
             installation, in: scratch, dataDirectory: dataDirectory, startSettings: startSettings)
     }
 
+    /// A streaming standby of this server, which runs: made with pg_basebackup in the directory `name` of the scratch
+    /// directory, not started yet.
+    package func standby(name: String, startSettings: [String: String] = [:]) async throws -> PostgresCluster {
+        let standby = try PostgresCluster(
+            installation, in: scratch, dataDirectory: scratch.subpath(name),
+            startSettings: ["hot_standby": "on"].merging(startSettings) { $1 })
+        try await run(
+            "pg_basebackup",
+            connectionArguments + ["-D", standby.dataDirectory, "-X", "stream", "-c", "fast", "-R", "--no-sync"]
+        ).expecting(0)
+        return standby
+    }
+
     // MARK: Running
 
     /// Starts the server and waits until it takes connections, recovery from an archive included.

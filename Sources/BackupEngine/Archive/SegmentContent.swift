@@ -8,15 +8,15 @@ import StreamFilters
 ///
 /// The name is known only after the last byte, so the stored bytes wait in memory: at most one segment (16 MiB unless
 /// the cluster was made with another size). SHA-1 and compression run on two threads over the same chunks.
-struct SegmentContent {
+// Only read once it is made.
+struct SegmentContent: @unchecked Sendable {
     private(set) var checksum = SHA1Digest.ofNothing
     private var pieces: [OutputBuffer] = []
     private static let chunkSize = 512 << 10
     /// Chunks on their way to the SHA-1 at a time: enough for neither thread to wait, few enough for the cache.
     private static let chunksInFlight = 4
 
-    /// - Parameter compress: nil when only the checksum is wanted.
-    static func read(_ source: WALSource, compress: CompressType?, level: Int?) async throws -> SegmentContent {
+    static func read(_ source: WALSource, compress: CompressType, level: Int?) async throws -> SegmentContent {
         let descriptor = try source.openForReading()
         defer { close(descriptor) }
         let size = Int(try LocalDirectory.status(source.path, followLinks: true)?.size ?? 0)
@@ -34,8 +34,8 @@ struct SegmentContent {
         var content = SegmentContent()
         do {
             defer { filled.continuation.finish() }
-            let codec = try compress.flatMap { type throws(BackupError) in try Codecs.compressor(type, level: level) }
-            let keepsContent = compress == CompressType.none
+            let codec = try StoredForm(compress: compress, level: level).encoder()
+            let keepsContent = codec == nil
             var recycled = returned.stream.makeAsyncIterator()
             var chunks = 0
             var done = 0
@@ -70,8 +70,10 @@ struct SegmentContent {
         return content
     }
 
-    func write(to store: any RepositoryStore, _ path: String) async throws {
-        let writer = try await store.write(path, .atomic)
+    /// Stores it atomically and durably, encrypted with the pass of the repository's archive.
+    func write(to store: any RepositoryStore, _ path: String, cipherPass: Secret<String>?) async throws {
+        let form = StoredForm(compress: .none, cipherPass: cipherPass)
+        let writer = try await StoredObjectWriter(store.write(path, .atomic), as: form)
         do {
             for piece in pieces where piece.count > 0 { try await writer.append(piece.filled.bytes) }
             try await writer.commit()

@@ -30,6 +30,9 @@ package struct WALSource: Sendable {
         }
     }
 
+    /// `pg_wal`, when PostgreSQL called.
+    var directory: String { splitLast(path).directory }
+
     var isSegment: Bool {
         switch name {
         case .segment, .partial: true

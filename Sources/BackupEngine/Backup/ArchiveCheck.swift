@@ -14,6 +14,8 @@ struct ArchiveCheck: Sendable {
     /// For each segment.
     let timeout: Duration
     let segmentSize: UInt64
+    /// Of the archive.
+    let cipherPass: Secret<String>?
 
     func wait(for segment: WALSegment) async throws(BackupError) -> ArchivedSegmentName {
         try await repository.waitForSegment(segment, archiveID: archiveID, stanza: stanza, timeout: timeout)
@@ -37,20 +39,22 @@ struct ArchiveCheck: Sendable {
         _ segments: [ArchivedSegmentName], into manifest: inout Manifest, ownedAs root: ManifestPath?, time: Int64
     ) async throws {
         let type = manifest.options.compressType
+        let form = StoredForm(
+            compress: type, level: manifest.options.compressLevel, cipherPass: manifest.cipherPass)
         let content = ObjectContentReader()
         for segment in segments {
             let source = RepositoryPaths.archiveFile(stanza: stanza, archiveID: archiveID, name: segment.name)
             let name = "pg_data/\(manifest.database.version.walDirectory)/\(segment.segment)"
             let target = RepositoryPaths.backupFile(
                 stanza: stanza, label: manifest.label, name: name, compress: type, blockIncremental: false)
-            let level = manifest.options.compressLevel
             let (checksum, size, repoSize) = try await repository.describing {
                 let reader = try await repository.store.read(source, range: nil)
-                let writer = try await CompressedObjectWriter(
-                    repository.store.write(target, .inPlace), compress: type, level: level)
+                let writer = try await StoredObjectWriter(
+                    repository.store.write(target, .inPlace),
+                    as: form)
                 do {
                     let (checksum, size) = try await content.read(
-                        reader, Codecs.decompressor(segment.compress)
+                        reader, StoredForm(compress: segment.compress, cipherPass: cipherPass).decoder()
                     ) { try await writer.append($0.bytes) }
                     await reader.close()
                     try await writer.commit()
@@ -73,51 +77,5 @@ struct ArchiveCheck: Sendable {
             file.repoSize = repoSize
             manifest.files.append(file)
         }
-    }
-}
-
-/// Compresses what is appended, and counts what is stored.
-final class CompressedObjectWriter {
-    private let writer: any ObjectWriter
-    private let compressor: (any StreamCodec)?
-    private let output = OutputBuffer(capacity: 256 << 10)
-    private(set) var storedSize: UInt64 = 0
-
-    init(_ writer: any ObjectWriter, compress: CompressType, level: Int?) throws(BackupError) {
-        self.writer = writer
-        compressor = try Codecs.compressor(compress, level: level)
-    }
-
-    func append(_ bytes: RawSpan) async throws {
-        guard let compressor else {
-            storedSize += UInt64(bytes.byteCount)
-            try await writer.append(bytes)
-            return
-        }
-        var done = 0
-        while done < bytes.byteCount {
-            done += try compressor.process(bytes.extracting(done..<bytes.byteCount), into: output)
-            try await drain()
-        }
-    }
-
-    func commit() async throws {
-        if let compressor {
-            while true {
-                let isDone = try compressor.finish(into: output)
-                try await drain()
-                if isDone { break }
-            }
-        }
-        try await writer.commit()
-    }
-
-    func abort() async { await writer.abort() }
-
-    private func drain() async throws {
-        guard output.count > 0 else { return }
-        storedSize += UInt64(output.count)
-        try await writer.append(output.filled.bytes)
-        output.clear()
     }
 }

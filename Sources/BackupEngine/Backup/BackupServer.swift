@@ -9,13 +9,22 @@ package struct BackupServer {
     package let control: PostgresControl
     package let dataDirectory: String
 
-    /// Connects and proves that the server runs on the configured data directory.
+    /// The primary, or a standby when no primary is configured.
     package static func connect(_ context: EngineContext, command: Command) throws(BackupError) -> BackupServer {
+        let servers = try BackupServers.connect(context, command: command)
+        if let server = servers.primary ?? servers.standbys.first { return server }
+        return try servers.requirePrimary()
+    }
+
+    /// Connects and proves that the server runs on the configured data directory.
+    package static func connect(
+        _ context: EngineContext, key: Int, command: Command
+    ) throws(BackupError) -> BackupServer {
         let configuration = context.configuration
-        guard let key = configuration.postgresKeys.first else {
-            throw BackupError(.optionRequired, "pg1-path is required")
+        guard let dataDirectory = configuration.string(.pgPath, key) else {
+            throw BackupError(
+                .optionRequired, "pg\(key)-path is required", hint: "name the data directory of the cluster")
         }
-        let dataDirectory = try context.dataDirectory()
         let control = try ClusterDirectory.control(dataDirectory)
         try control.requireSupported(in: dataDirectory)
         let server = try PostgresServer(
@@ -25,7 +34,8 @@ package struct BackupServer {
                 database: configuration.string(.pgDatabase, key) ?? "postgres",
                 user: configuration.string(.pgUser, key)),
             applicationName: "permafrost [\(command.rawValue)]",
-            timeout: configuration.duration(.dbTimeout) ?? .seconds(1800))
+            timeout: configuration.duration(.dbTimeout) ?? .seconds(1800),
+            connectTimeout: configuration.duration(.ioTimeout))
         let facts = server.facts
         guard facts.version == control.version, facts.dataDirectory == dataDirectory else {
             throw BackupError(

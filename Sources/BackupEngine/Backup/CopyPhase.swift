@@ -5,87 +5,80 @@ import PostgresFormats
 import RepositoryFormats
 import Synchronization
 
-/// Copies all files of a plan with as many workers as `process-max` says; pg_control last of all.
-struct CopyPhase {
+/// Copies all files that any repository needs with as many workers as `process-max` says; pg_control last of all.
+struct CopyPhase: Sendable {
     let context: EngineContext
-    let repository: Repository
-    let stanza: String
-    let label: String
+    let backups: [RepositoryBackup]
+    let failures: RepositoryFailures
+    let plan: CopyPlan
+    /// Seconds since 1970.
+    let scanStart: Int64
+    let control: PostgresControl
 
-    /// By row of the manifest; nil for files that were gone.
-    func run(
-        _ plan: [PlannedCopy], control: PostgresControl, manifestOptions: ManifestOptions, workers: WorkerThreads
-    ) async throws -> [Int: CopiedFile?] {
-        let total = plan.reduce(0) { $0 + $1.file.size }
+    func run(_ workers: WorkerThreads) async throws {
+        guard let first = backups.first else { return }
+        let heldUntil = context.now() + 1
+        // Rows are the same in all manifests; only the first is asked, since a copy of the files would cost memory.
+        let (queue, count, controlRow, total) = first.withFiles { files in
+            var rows: [UInt32] = []
+            for row in 0..<files.count where backups.contains(where: { $0.actions[row] != .none }) {
+                rows.append(UInt32(row))
+            }
+            let total = rows.reduce(UInt64(0)) { $0 &+ files.size(Int($1)) }
+            let control = files.index(of: FileActions.controlFile).map { UInt32($0) }
+            let controlRow = control.flatMap { rows.contains($0) ? Int($0) : nil }
+            rows.removeAll { $0 == control }
+            let queue = CopyQueue(rows, of: files, heldFrom: scanStart, heldUntil: heldUntil)
+            return (queue, rows.count, controlRow, total)
+        }
         context.progress.begin(total: total)
         defer { context.progress.end() }
-        let ordinary = plan.filter { !$0.file.isControlFile }
-        let queue = CopyQueue(
-            ready: ordinary.filter { !$0.isHeld }.map(\.file), held: ordinary.filter(\.isHeld).map(\.file),
-            heldUntil: context.now() + 1)
-        let results = Mutex<[Int: CopiedFile?]>([:])
-        let report = Report(logger: context.logger, total: total)
+        let report = Report(logger: context.logger)
         // Codecs with large tables lose more by taking turns in a processor's cache than paired sums save.
-        let pairs = manifestOptions.compressType == .none || manifestOptions.compressType == .lz4
-        try await workers.runPaired(pairs: pairs) { [self] pairing in
-            let copier = try makeCopier(control, manifestOptions, pairing)
-            while let file = try await queue.take() {
-                let copied = try await copier.copy(file)
-                results.withLock { $0[file.index] = .some(copied) }
-                report.log(file, copied)
+        let pairs = backups.allSatisfy { $0.settings.compress == .none || $0.settings.compress == .lz4 }
+        try await workers.runPaired(pairs: pairs, atMost: max(1, count)) { [self] pairing in
+            let copier = try makeCopier(pairing)
+            while let row = try await queue.take() {
+                let file = first.withFiles { plan.source(row, of: $0) }
+                report.log(file, try await copier.copy(file))
             }
+            try await copier.end()
         }
-        if let file = plan.first(where: \.file.isControlFile)?.file {
-            let copied = try await makeCopier(control, manifestOptions, HashPairing(participants: 1)).copy(file)
-            results.withLock { $0[file.index] = .some(copied) }
-            report.log(file, copied)
+        if let controlRow {
+            let copier = try makeCopier(HashPairing(participants: 1))
+            let file = first.withFiles { plan.source(controlRow, of: $0) }
+            report.log(file, try await copier.copy(file))
+            try await copier.end()
         }
-        return results.withLock { $0 }
     }
 
-    private func makeCopier(
-        _ control: PostgresControl, _ options: ManifestOptions, _ pairing: HashPairing
-    ) throws -> FileCopier {
+    private func makeCopier(_ pairing: HashPairing) throws -> FileCopier {
         let pages =
-            options.checksumPage == true
+            backups.contains { $0.settings.checksumPage }
             ? PageCheckRules(
                 pageSize: Int(control.pageSize), checksHeader: context.configuration.bool(.pageHeaderCheck)) : nil
         let progress = context.progress
         return FileCopier(
-            branches: [
-                try RepositoryBranch(
-                    repository: repository, stanza: stanza, label: label, compress: options.compressType,
-                    level: options.compressLevel, pairing: pairing)
-            ], pages: pages, pairing: pairing, progress: { progress.add($0) })
+            branches: try backups.map { backup in
+                try RepositoryBranch(backup, failures: failures, pairing: pairing)
+            }, pages: pages, pairing: pairing, bufferSize: context.bufferSize, limit: context.diskLimit,
+            progress: { progress.add($0) })
     }
 
     /// A line for each file at level detail, a warning for each that has bad pages.
     private struct Report: Sendable {
         let logger: Logger
-        let total: UInt64
 
-        func log(_ file: SourceFile, _ copied: CopiedFile?) {
-            guard let copied else {
-                logger.info("skip file removed by database \(file.path)")
-                return
-            }
-            logger.info("backup file \(file.path) (\(copied.size) bytes) checksum \(copied.checksum.hex)")
-            if case .invalid(let pages) = copied.pageCheck {
-                logger.warning("\(PageErrorText.sentence(file: file.path, pages))")
+        func log(_ file: SourceFile, _ outcome: FileOutcome) {
+            switch outcome {
+            case .gone: logger.info("skip file removed by database \(file.path)")
+            case .unchanged: logger.info("match file from prior backup \(file.path) (\(file.size) bytes)")
+            case .stored(let size, let checksum, let pageCheck):
+                logger.info("backup file \(file.path) (\(size) bytes) checksum \(checksum.hex)")
+                if case .invalid(let pages) = pageCheck {
+                    logger.warning("\(PageErrorText.sentence(file: file.path, pages))")
+                }
             }
         }
-    }
-}
-
-enum PageErrorText {
-    /// `invalid page checksums found in file 'F' at pages 3, 5-7`
-    static func sentence(file: String, _ pages: [ClosedRange<UInt32>]) -> String {
-        guard !pages.isEmpty else {
-            return "page misalignment in file '\(file)': its size is not a multiple of the page size"
-        }
-        let count = pages.reduce(0) { $0 + $1.count }
-        let list = pages.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
-        return
-            "invalid page checksum\(count == 1 ? "" : "s") found in file '\(file)' at page\(count == 1 ? "" : "s") \(list.joined(separator: ", "))"
     }
 }

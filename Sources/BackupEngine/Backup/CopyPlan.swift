@@ -1,27 +1,26 @@
 import PostgresFormats
 import RepositoryFormats
 
-/// A file to copy, and whether it must wait until the second of the scan is over.
-package struct PlannedCopy: Sendable {
-    package var file: SourceFile
-    package var isHeld: Bool
-}
+/// Where the files of a backup are read.
+struct CopyPlan: Sendable {
+    var dataDirectory: String
+    /// Of a standby that has replayed all up to the start of the backup: what WAL covers is read there, what belongs to
+    /// one server from the primary.
+    var standbyDirectory: String?
 
-enum CopyPlan {
-    static let controlFile = "pg_data/global/pg_control"
+    init(dataDirectory: String, standbyDirectory: String? = nil) {
+        self.dataDirectory = dataDirectory
+        self.standbyDirectory = standbyDirectory
+    }
 
-    /// - Parameter scanStart: seconds since 1970; a file modified before it cannot change again in the same second.
-    static func files(of manifest: Manifest, dataDirectory: String, scanStart: Int64) -> [PlannedCopy] {
-        (0..<manifest.files.count).compactMap { index in
-            guard !manifest.files.hasReference(index) else { return nil }
-            let name = manifest.files.name(index)
-            let relative = relativePath(name)
-            let file = SourceFile(
-                index: index, name: name, path: "\(dataDirectory)/\(relative)", size: manifest.files.size(index),
-                stopsAtSize: isCoveredByWAL(name), hasPages: DataDirectoryRules.hasPages(relative),
-                isControlFile: name == controlFile)
-            return PlannedCopy(file: file, isHeld: manifest.files.timestamp(index) >= scanStart)
-        }
+    func source(_ row: Int, of files: ManifestFiles) -> SourceFile {
+        let name = files.name(row)
+        let relative = Self.relativePath(name)
+        let isCovered = Self.isCoveredByWAL(name)
+        let directory = isCovered ? standbyDirectory ?? dataDirectory : dataDirectory
+        return SourceFile(
+            index: row, name: name, path: "\(directory)/\(relative)", size: files.size(row), stopsAtSize: isCovered,
+            hasPages: DataDirectoryRules.hasPages(relative), isControlFile: name == FileActions.controlFile)
     }
 
     /// Tablespaces are reached through their links in the data directory.
@@ -31,7 +30,7 @@ enum CopyPlan {
 
     /// Files whose growth since the scan is replayed from WAL.
     private static func isCoveredByWAL(_ name: String) -> Bool {
-        if name == controlFile { return false }
+        if name == FileActions.controlFile { return false }
         let covered = ["pg_data/base/", "pg_data/global/", "pg_data/pg_xact/", "pg_data/pg_multixact/", "pg_tblspc/"]
         return covered.contains { name.hasPrefix($0) }
     }

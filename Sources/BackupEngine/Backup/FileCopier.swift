@@ -1,65 +1,64 @@
 import BackupModel
-package import Checksums
+import Checksums
 import Glibc
 import PostgresFormats
-package import RepositoryFormats
+import RepositoryFormats
+import RepositoryStorage
 
 /// A file of the data directory that is to be copied.
-package struct SourceFile: Sendable {
-    /// Row in the manifest.
-    package var index: Int
-    package var name: String
-    package var path: String
+struct SourceFile: Sendable {
+    /// Row in the manifests; -1 for what is no file of the data directory.
+    var index: Int
+    var name: String
+    var path: String
     /// Bytes when the manifest was built.
-    package var size: UInt64
+    var size: UInt64
     /// What grows after the scan is not read: WAL replay brings it. False for files that WAL does not cover.
-    package var stopsAtSize: Bool
-    package var hasPages: Bool
-    package var isControlFile: Bool
+    var stopsAtSize: Bool
+    var hasPages: Bool
+    var isControlFile: Bool
 }
 
-/// What copying one file gave.
-package struct CopiedFile: Sendable {
-    package var size: UInt64
-    package var checksum: SHA1Digest
-    package var pageCheck: PageCheckResult
-    package var stored: [StoredFile]
-}
-
-/// A file as one repository holds it.
-package struct StoredFile: Sendable {
-    package var repoSize: UInt64
-    /// nil when the stored bytes are the content.
-    package var repoChecksum: SHA1Digest?
+/// What became of a file.
+enum FileOutcome: Sendable {
+    case gone
+    /// Each repository has it from before.
+    case unchanged
+    case stored(size: UInt64, checksum: SHA1Digest, pageCheck: PageCheckResult)
 }
 
 /// How pages of this cluster are checked; nil in its place switches checking off.
-package struct PageCheckRules: Sendable {
+struct PageCheckRules: Sendable {
     /// Bytes.
-    package var pageSize: Int
-    package var checksHeader: Bool
-    package static let relationSegmentBytes = 1 << 30
+    var pageSize: Int
+    var checksHeader: Bool
+    static let relationSegmentBytes = 1 << 30
 }
 
 /// Copies files into repositories, one after the other: a tree with one trunk and a branch for each repository.
 ///
-/// Trunk: read a chunk, check its pages, add it to the content's SHA-1. Branch: compress, add to the stored bytes'
-/// SHA-1, write. All stages see a chunk while it is in the processor's cache. One task owns one copier.
-package final class FileCopier {
-    /// Read at once, in bytes; a multiple of every page size.
-    package static let chunkSize = 1 << 20
-
-    private let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: FileCopier.chunkSize, alignment: 4096)
+/// Trunk: read a chunk, check its pages, add it to the content's SHA-1. Branch: compress, encrypt, add to the stored
+/// bytes' SHA-1, write. All stages see a chunk while it is in the processor's cache. One task owns one copier.
+final class FileCopier {
+    /// Read at once.
+    private let chunk: UnsafeMutableRawBufferPointer
+    private let limit: RateLimit?
     private let branches: [RepositoryBranch]
     private let pages: PageCheckRules?
     private let pairing: HashPairing
     private let progress: @Sendable (UInt64) -> Void
     private let content = RunningSHA1()
 
-    package init(
-        branches: [RepositoryBranch], pages: PageCheckRules?, pairing: HashPairing,
-        progress: @escaping @Sendable (UInt64) -> Void
+    /// - Parameters:
+    ///   - bufferSize: bytes read at once, at least those of pg_control.
+    ///   - limit: of reading.
+    init(
+        branches: [RepositoryBranch], pages: PageCheckRules?, pairing: HashPairing, bufferSize: Int = 1 << 20,
+        limit: RateLimit? = nil, progress: @escaping @Sendable (UInt64) -> Void
     ) {
+        self.limit = limit
+        let piece = max(limit?.piece(of: bufferSize) ?? bufferSize, PostgresControl.fileSize)
+        chunk = .allocate(byteCount: piece, alignment: 4096)
         self.pairing = pairing
         self.branches = branches
         self.pages = pages
@@ -68,73 +67,176 @@ package final class FileCopier {
 
     deinit { chunk.deallocate() }
 
-    /// nil when the file is gone. On an error no branch keeps anything of the file.
-    package func copy(_ file: SourceFile) async throws -> CopiedFile? {
-        let descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            let reason = errno
-            if reason == ENOENT, !file.isControlFile { return nil }
-            throw systemError(.fileOpen, "unable to open '\(file.path)' for reading", reason)
-        }
-        defer { close(descriptor) }
+    /// Copies the file into the repositories that need it. On an error no branch keeps anything of it.
+    func copy(_ file: SourceFile) async throws -> FileOutcome {
         do {
-            for branch in branches { try await branch.begin(file) }
-            let copied = try await copy(file, descriptor)
-            return copied
+            var needing: [RepositoryBranch] = []
+            for branch in branches where try await branch.needs(file) { needing.append(branch) }
+            if needing.isEmpty {
+                progress(file.size)
+                return .unchanged
+            }
+            let descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else {
+                let reason = errno
+                guard reason == ENOENT, !file.isControlFile else {
+                    throw systemError(.fileOpen, "unable to open '\(file.path)' for reading", reason)
+                }
+                for branch in needing { branch.backup.setGone(file.index) }
+                return .gone
+            }
+            defer { close(descriptor) }
+            return try await copy(file, descriptor, needing)
         } catch {
             for branch in branches { await branch.abort() }
             throw error
         }
     }
 
-    /// Stores bytes that are no file of the data directory, such as backup_label.
-    package func store(_ bytes: [UInt8], as file: SourceFile) async throws -> CopiedFile {
+    /// Stores bytes that are no file of the data directory, such as backup_label. nil when the repository has failed.
+    func store(_ bytes: [UInt8], as file: SourceFile, in branch: RepositoryBranch) async throws -> StoredFile? {
         do {
-            for branch in branches { try await branch.begin(file) }
             _ = content.finish()
-            try await bytes.withUnsafeBytesAsync { try await pass($0) }
-            return try await finish(size: UInt64(bytes.count), content: content.finish(), pageCheck: .notChecked)
+            try await branch.begin(file)
+            try await bytes.withUnsafeBytesAsync { bytes in
+                await pairing.update(content, bytes)
+                try await branch.append(bytes)
+            }
+            return try await branch.finish(
+                size: UInt64(bytes.count), checksum: content.finish(), pageCheck: .notChecked)
         } catch {
-            for branch in branches { await branch.abort() }
+            await branch.abort()
             throw error
         }
     }
 
-    private func copy(_ file: SourceFile, _ descriptor: Int32) async throws -> CopiedFile {
+    /// No more files come: what branches hold open is finished.
+    func end() async throws {
+        for branch in branches { try await branch.end() }
+    }
+
+    private func copy(
+        _ file: SourceFile, _ descriptor: Int32, _ needing: [RepositoryBranch]
+    ) async throws -> FileOutcome {
+        var needing = needing
         _ = content.finish()
+        if !file.isControlFile, needing.contains(where: { $0.expectedChecksum(file) != nil }) {
+            if file.size <= UInt64(chunk.count) {
+                let room = file.stopsAtSize ? Int(file.size) : chunk.count
+                let count = try await read(descriptor, file, room)
+                // Otherwise it has grown past what can be compared.
+                if file.stopsAtSize || count < room { return try await copyWhole(file, descriptor, count, needing) }
+                try rewind(descriptor, file)
+            } else if needing.contains(where: { $0.comparesFirst(file) }) {
+                let checksum = try await checksum(file, descriptor)
+                needing = try await changed(needing, file, checksum)
+                if needing.isEmpty {
+                    progress(file.size)
+                    return .unchanged
+                }
+                try rewind(descriptor, file)
+            }
+        }
+        var pageChecker = pageChecker(file)
+        for branch in needing { try await branch.begin(file) }
         var size: UInt64 = 0
-        var pageChecker: FilePageChecker?
-        if file.hasPages, let pages { pageChecker = FilePageChecker(rules: pages, fileName: file.name) }
         while true {
             try Task.checkCancellation()
-            let room = file.stopsAtSize ? min(UInt64(Self.chunkSize), file.size - size) : UInt64(Self.chunkSize)
+            let room = file.stopsAtSize ? Int(min(UInt64(chunk.count), file.size - size)) : chunk.count
             if room == 0 { break }
             let count =
                 file.isControlFile
                 ? (size == 0 ? try ControlFileReader.read(descriptor, path: file.path, into: chunk) : 0)
-                : try readFully(
-                    descriptor, file.path, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<Int(room)]))
+                : try await read(descriptor, file, room)
             if count == 0 { break }
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count])
             pageChecker?.check(bytes, descriptor)
-            try await pass(bytes)
+            await pairing.update(content, bytes)
+            for branch in needing { try await branch.append(bytes) }
             size += UInt64(count)
             progress(UInt64(count))
-            if count < Int(room) { break }
+            if count < room { break }
         }
         return try await finish(
-            size: size, content: content.finish(), pageCheck: pageChecker?.finish(descriptor) ?? .notChecked)
+            file, needing, size: size, checksum: content.finish(),
+            pageCheck: pageChecker?.finish(descriptor) ?? .notChecked)
     }
 
-    private func pass(_ bytes: UnsafeRawBufferPointer) async throws {
+    /// A file that is in `chunk` as a whole: known before anything is stored is whether it has changed at all.
+    private func copyWhole(
+        _ file: SourceFile, _ descriptor: Int32, _ count: Int, _ needing: [RepositoryBranch]
+    ) async throws -> FileOutcome {
+        let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count])
         await pairing.update(content, bytes)
-        for branch in branches { try await branch.append(bytes) }
+        let checksum = content.finish()
+        progress(UInt64(count))
+        let needing = try await changed(needing, file, checksum)
+        if needing.isEmpty { return .unchanged }
+        var pageChecker = pageChecker(file)
+        pageChecker?.check(bytes, descriptor)
+        for branch in needing { try await branch.begin(file) }
+        for branch in needing where count > 0 { try await branch.append(bytes) }
+        return try await finish(
+            file, needing, size: UInt64(count), checksum: checksum,
+            pageCheck: pageChecker?.finish(descriptor) ?? .notChecked)
     }
 
-    private func finish(size: UInt64, content: SHA1Digest, pageCheck: PageCheckResult) async throws -> CopiedFile {
-        var stored: [StoredFile] = []
-        for branch in branches { stored.append(try await branch.finish()) }
-        return CopiedFile(size: size, checksum: content, pageCheck: pageCheck, stored: stored)
+    private func finish(
+        _ file: SourceFile, _ needing: [RepositoryBranch], size: UInt64, checksum: SHA1Digest,
+        pageCheck: PageCheckResult
+    ) async throws -> FileOutcome {
+        var isStored = false
+        for branch in needing {
+            let stored = try await branch.finish(size: size, checksum: checksum, pageCheck: pageCheck)
+            if stored != nil { isStored = true }
+        }
+        return isStored ? .stored(size: size, checksum: checksum, pageCheck: pageCheck) : .unchanged
+    }
+
+    /// The branches whose repository does not have this content.
+    private func changed(
+        _ branches: [RepositoryBranch], _ file: SourceFile, _ checksum: SHA1Digest
+    ) async throws -> [RepositoryBranch] {
+        var changed: [RepositoryBranch] = []
+        for branch in branches {
+            if branch.expectedChecksum(file) == checksum,
+                try await branch.acceptsUnchanged(file, checksum: checksum)
+            {
+                continue
+            }
+            changed.append(branch)
+        }
+        return changed
+    }
+
+    private func checksum(_ file: SourceFile, _ descriptor: Int32) async throws -> SHA1Digest {
+        var size: UInt64 = 0
+        while true {
+            try Task.checkCancellation()
+            let room = file.stopsAtSize ? Int(min(UInt64(chunk.count), file.size - size)) : chunk.count
+            let count = room == 0 ? 0 : try await read(descriptor, file, room)
+            if count == 0 { return content.finish() }
+            await pairing.update(content, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count]))
+            size += UInt64(count)
+        }
+    }
+
+    private func pageChecker(_ file: SourceFile) -> FilePageChecker? {
+        guard file.hasPages, let pages else { return nil }
+        return FilePageChecker(rules: pages, fileName: file.name)
+    }
+
+    private func read(_ descriptor: Int32, _ file: SourceFile, _ room: Int) async throws -> Int {
+        let count = try readFully(
+            descriptor, file.path, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<room]))
+        try await limit?.take(count)
+        return count
+    }
+
+    private func rewind(_ descriptor: Int32, _ file: SourceFile) throws(BackupError) {
+        guard lseek(descriptor, 0, SEEK_SET) == 0 else {
+            throw systemError(.fileRead, "unable to read '\(file.path)' again", errno)
+        }
     }
 }
 

@@ -22,28 +22,82 @@ package enum CommandLocks {
     package static func inRepositories(
         _ repositories: [Repository], _ context: EngineContext, _ body: @Sendable @escaping () async throws -> Void
     ) async throws {
-        guard !context.configuration.bool(.dryRun) else {
+        try await inAvailable(repositories, context) { (_, error) throws(BackupError) in
+            throw error
+        } body: { _ in
             try await body()
+        }
+    }
+
+    /// As ``inRepositories(_:_:_:)``, but goes on without those whose lock cannot be had, unless `refused` throws.
+    package static func inAvailable(
+        _ repositories: [Repository], _ context: EngineContext,
+        refused: (Repository, BackupError) throws(BackupError) -> Void,
+        body: @Sendable @escaping ([Repository]) async throws -> Void
+    ) async throws {
+        guard !context.configuration.bool(.dryRun) else {
+            try await body(repositories)
             return
         }
         let stanza = try context.stanza()
+        var available: [Repository] = []
         var held: [StanzaLock] = []
         do {
             for repository in repositories {
-                try await requireStanza(stanza, in: repository, context)
-                held.append(try await StanzaLock.acquire(repository, stanza: stanza, now: context.now))
+                do throws(BackupError) {
+                    try await requireStanza(stanza, in: repository, context)
+                    held.append(try await StanzaLock.acquire(repository, stanza: stanza, now: context.now))
+                    available.append(repository)
+                } catch {
+                    try refused(repository, error)
+                }
             }
-            try await withThrowingTaskGroup(of: Void.self) { [held] group in
-                group.addTask { try await renew(held) }
-                group.addTask { try await body() }
-                defer { group.cancelAll() }
-                try await group.next()
+            try await $held.withValue(held) {
+                try await withThrowingTaskGroup(of: Void.self) { [available] group in
+                    group.addTask { try await renew(Self.held) }
+                    group.addTask { try await body(available) }
+                    defer { group.cancelAll() }
+                    try await group.next()
+                }
             }
         } catch {
             for lock in held { await lock.release() }
             throw error
         }
         for lock in held { await lock.release() }
+    }
+
+    /// The lock objects of the command that this task is part of.
+    @TaskLocal private static var held: [StanzaLock] = []
+
+    /// Proves that the lock object of a repository, where this command took one, is still ours: right before a write
+    /// that makes others take for true what was found out under the lock. A process that was asleep may wake up after
+    /// another host has taken the lock and cleaned up.
+    /// - Throws: `.lockAcquire` when it is lost.
+    package static func confirm(_ repository: Repository) async throws(BackupError) {
+        for lock in held where lock.repositoryKey == repository.key { try await lock.renew() }
+    }
+
+    /// Runs `body` on one repository after the other, each under its own lock object. One that fails does not keep the
+    /// next from its turn: its error is logged, and `.command` thrown at the end; with one repository its error is thrown.
+    package static func inEachRepository(
+        _ context: EngineContext, _ body: @Sendable @escaping (Repository) async throws -> Void
+    ) async throws {
+        var failures: [BackupError] = []
+        for repository in context.repositories {
+            do {
+                try await inRepositories([repository], context) { try await body(repository) }
+            } catch let error as BackupError {
+                guard context.repositories.count > 1 else { throw error }
+                context.logger.error("\(error.description)")
+                failures.append(error)
+            }
+        }
+        guard let first = failures.first else { return }
+        let command = context.configuration.command.rawValue
+        throw BackupError(
+            .command, "\(command) failed on \(failures.count) of \(context.repositories.count) repositories",
+            hint: "the errors above say why: \(first.message)")
     }
 
     /// Until cancelled, or until a lock is lost. A repository that does not answer for a while is asked again: the lock

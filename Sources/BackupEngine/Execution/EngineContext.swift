@@ -1,5 +1,6 @@
 package import BackupModel
 package import Logging
+package import RepositoryStorage
 
 /// What every command is given.
 package struct EngineContext: Sendable {
@@ -10,6 +11,8 @@ package struct EngineContext: Sendable {
     /// Seconds since 1970.
     package var now: @Sendable () -> Int64
     package var progress: any ProgressSink
+    /// `rate-limit-disk`, shared by all workers of the run; nil: as fast as it goes.
+    package let diskLimit: RateLimit?
 
     package init(
         configuration: Configuration, repositories: [Repository], logger: Logger, now: @escaping @Sendable () -> Int64,
@@ -20,7 +23,11 @@ package struct EngineContext: Sendable {
         self.logger = logger
         self.now = now
         self.progress = progress
+        diskLimit = configuration.size(.rateLimitDisk).map { RateLimit(bytesPerSecond: $0) }
     }
+
+    /// `buffer-size` in bytes: what a worker reads, and a codec writes, at once.
+    package var bufferSize: Int { configuration.bufferSize }
 
     package func stanza() throws(BackupError) -> String { try configuration.requiredStanza() }
 
@@ -40,6 +47,18 @@ package struct EngineContext: Sendable {
             throw BackupError(.optionRequired, "pg1-path is required", hint: "name the data directory of the cluster")
         }
         return path
+    }
+}
+
+extension Configuration {
+    /// ``EngineContext/bufferSize``, for those that have no context.
+    var bufferSize: Int { size(.bufferSize).flatMap { Int(exactly: $0) } ?? 1 << 20 }
+}
+
+extension RateLimit {
+    /// As ``take(_:)``, for callers that throw our errors only.
+    func pace(_ bytes: Int) async throws(BackupError) {
+        do { try await take(bytes) } catch { throw BackupError(.terminated, "terminated on signal") }
     }
 }
 

@@ -1,6 +1,7 @@
 package import BackupModel
 package import RepositoryFormats
 import RepositoryStorage
+package import StreamFilters
 
 /// Info files and manifests: each is kept twice, read from the first copy that is whole.
 extension Repository {
@@ -8,23 +9,37 @@ extension Repository {
         try await loadEither(
             RepositoryPaths.archiveInfo(stanza: stanza),
             hint: "has 'stanza-create' been run for stanza '\(stanza)' on \(name)?"
-        ) { (bytes) throws(BackupError) in try ArchiveInfo(parsing: bytes.span.bytes) }
+        ) { (bytes) throws(BackupError) in
+            let info = try ArchiveInfo(parsing: bytes.span.bytes)
+            try requirePassBeneath(info.cipherPass, isEncrypted: cipherPass != nil)
+            return info
+        }
     }
 
     package func loadBackupInfo(stanza: String) async throws(BackupError) -> BackupInfo {
         try await loadEither(
             RepositoryPaths.backupInfo(stanza: stanza),
             hint: "has 'stanza-create' been run for stanza '\(stanza)' on \(name)?"
-        ) { (bytes) throws(BackupError) in try BackupInfo(parsing: bytes.span.bytes) }
+        ) { (bytes) throws(BackupError) in
+            let info = try BackupInfo(parsing: bytes.span.bytes)
+            try requirePassBeneath(info.cipherPass, isEncrypted: cipherPass != nil)
+            return info
+        }
     }
 
     /// Of a complete backup: `.fileMissing` when it has no `backup.manifest`, even if it has the copy.
-    package func loadManifest(stanza: String, label: String) async throws(BackupError) -> Manifest {
+    /// - Parameter cipherPass: of ``BackupInfo``.
+    package func loadManifest(
+        stanza: String, label: String, cipherPass: Secret<String>?
+    ) async throws(BackupError) -> Manifest {
         let path = RepositoryPaths.manifest(stanza: stanza, label: label)
         var failures: [BackupError] = []
         for candidate in [path, RepositoryPaths.copy(of: path)] {
             do throws(BackupError) {
-                guard let manifest = try await decodeManifest(candidate) else {
+                guard
+                    let manifest = try await decodeManifest(
+                        candidate, as: StoredForm(compress: .none, cipherPass: cipherPass))
+                else {
                     throw BackupError(.fileMissing, "\(name): '\(candidate)' is missing")
                 }
                 return manifest
@@ -38,7 +53,7 @@ extension Repository {
     }
 
     /// nil when there is none at `path`.
-    package func decodeManifest(_ path: String) async throws(BackupError) -> Manifest? {
+    package func decodeManifest(_ path: String, as form: StoredForm) async throws(BackupError) -> Manifest? {
         do {
             return try await describing { () async throws -> Manifest? in
                 let reader: any ObjectReader
@@ -48,15 +63,16 @@ extension Repository {
                     return nil
                 }
                 var decoder = ManifestDecoder()
-                let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-                defer { buffer.deallocate() }
-                while true {
-                    let count = try await reader.read(into: buffer)
-                    if count == 0 { break }
-                    try decoder.feed(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count).bytes)
+                do {
+                    _ = try await ObjectContentReader().read(reader, form.decoder()) { try decoder.feed($0.bytes) }
+                } catch {
+                    await reader.close()
+                    throw error
                 }
                 await reader.close()
-                return try decoder.finish()
+                let manifest = try decoder.finish()
+                try requirePassBeneath(manifest.cipherPass, isEncrypted: form.cipherPass != nil)
+                return manifest
             }
         } catch {
             throw error.within("\(name): '\(path)'")
@@ -67,14 +83,20 @@ extension Repository {
         try await saveBoth(RepositoryPaths.archiveInfo(stanza: stanza), info.serialized())
     }
 
+    /// Only while the lock, where one was taken, is still held.
     package func saveBackupInfo(_ info: BackupInfo, stanza: String) async throws(BackupError) {
+        try await CommandLocks.confirm(self)
         try await saveBoth(RepositoryPaths.backupInfo(stanza: stanza), info.serialized())
     }
 
-    /// First the file, then its copy: at least one is whole at any moment.
-    package func saveBoth(_ path: String, _ bytes: [UInt8]) async throws(BackupError) {
-        try await writeWhole(path, bytes)
-        try await writeWhole(RepositoryPaths.copy(of: path), bytes)
+    /// Of the info files: encrypted with the repository's pass.
+    private var infoForm: StoredForm { StoredForm(compress: .none, cipherPass: cipherPass) }
+
+    /// First the file, then its copy: at least one is whole at any moment. Encrypted once, so that they are the same.
+    private func saveBoth(_ path: String, _ bytes: [UInt8]) async throws(BackupError) {
+        let stored = try infoForm.encode(bytes)
+        try await writeWhole(path, stored)
+        try await writeWhole(RepositoryPaths.copy(of: path), stored)
     }
 
     private func loadEither<Value>(
@@ -83,7 +105,7 @@ extension Repository {
         var failures: [BackupError] = []
         for candidate in [path, RepositoryPaths.copy(of: path)] {
             do throws(BackupError) {
-                guard let bytes = try await readWhole(candidate) else {
+                guard let bytes = try await readInfo(candidate) else {
                     throw BackupError(.fileMissing, "\(name): '\(candidate)' is missing")
                 }
                 do throws(BackupError) {
@@ -96,6 +118,30 @@ extension Repository {
             }
         }
         throw combined(failures, of: path, hint: hint)
+    }
+
+    /// One wrong passphrase in 256 gives something: it does not begin like an info file.
+    private func readInfo(_ path: String) async throws(BackupError) -> [UInt8]? {
+        do throws(BackupError) {
+            let bytes = try await readWhole(path, as: infoForm)
+            guard let bytes, cipherPass != nil, !bytes.starts(with: "[backrest]\n".utf8) else { return bytes }
+            throw BackupError(.crypto, "unable to decrypt: the data is damaged or the passphrase is wrong")
+        } catch {
+            guard error.code == .crypto else { throw error }
+            let wrongPass = "is \(name)-cipher-pass the passphrase that the repository was made with?"
+            throw BackupError(.crypto, "\(name): '\(path)': \(error.message)", hint: error.hint ?? wrongPass)
+        }
+    }
+
+    /// Either all of a repository is encrypted or nothing: nothing may be added to it in the clear.
+    private func requirePassBeneath(_ pass: Secret<String>?, isEncrypted: Bool) throws(BackupError) {
+        guard (pass != nil) != isEncrypted else { return }
+        throw BackupError(
+            .crypto,
+            isEncrypted
+                ? "the file is encrypted, but holds no passphrase for what belongs to it"
+                : "the file is not encrypted, but holds a passphrase for what belongs to it",
+            hint: "the file was replaced by hand: bring back the one that belongs here")
     }
 
     /// The error that says most: of two kinds the one that is not "missing".

@@ -1,15 +1,25 @@
 package import RepositoryStorage
 package import BackupModel
+package import StreamFilters
 
 /// One configured repository: its number and where it lies.
 package struct Repository: Sendable {
     /// The `N` of `repoN-…`.
     package let key: Int
     package let store: any RepositoryStore
+    /// `repoN-cipher-pass`, which encrypts the info files; they hold the passes of all else. nil: not encrypted.
+    package let cipherPass: Secret<String>?
 
-    package init(key: Int, store: any RepositoryStore) {
+    package init(key: Int, store: any RepositoryStore, cipherPass: Secret<String>? = nil) {
         self.key = key
         self.store = store
+        self.cipherPass = cipherPass
+    }
+
+    /// For what begins a tree of its own: archive, manifests, a full backup. nil when the repository is not encrypted.
+    package func newCipherPass() throws(BackupError) -> Secret<String>? {
+        guard cipherPass != nil else { return nil }
+        return try .newCipherPass()
     }
 
     /// `repo1` in messages.
@@ -30,8 +40,11 @@ extension Repository {
         }
     }
 
-    /// The whole of a small object; nil when there is none. Throws `.fileRead` past `limit` bytes.
-    package func readWhole(_ path: String, limit: Int = 256 << 20) async throws(BackupError) -> [UInt8]? {
+    /// The whole content of a small object; nil when there is none. Throws `.fileRead` past `limit` bytes, `.format` or
+    /// `.crypto` when it is not stored as `form` says.
+    package func readWhole(
+        _ path: String, as form: StoredForm = .plain, limit: Int = 256 << 20
+    ) async throws(BackupError) -> [UInt8]? {
         try await describing {
             let reader: any ObjectReader
             do {
@@ -40,16 +53,17 @@ extension Repository {
                 return nil
             }
             var bytes: [UInt8] = []
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
-            defer { buffer.deallocate() }
-            while true {
-                let count = try await reader.read(into: buffer)
-                if count == 0 { break }
-                bytes.append(contentsOf: UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
-                if bytes.count > limit {
-                    await reader.close()
-                    throw BackupError(.fileRead, "'\(path)' is larger than \(limit) bytes, which no such file ever is")
+            do {
+                _ = try await ObjectContentReader(bufferSize: 256 << 10).read(reader, form.decoder()) {
+                    bytes.append(contentsOf: $0)
+                    guard bytes.count <= limit else {
+                        throw BackupError(
+                            .fileRead, "'\(path)' is larger than \(limit) bytes, which no such file ever is")
+                    }
                 }
+            } catch {
+                await reader.close()
+                throw error
             }
             await reader.close()
             return bytes
@@ -57,9 +71,11 @@ extension Repository {
     }
 
     /// Replaces an object atomically and durably.
-    package func writeWhole(_ path: String, _ bytes: [UInt8]) async throws(BackupError) {
+    package func writeWhole(
+        _ path: String, _ bytes: [UInt8], as form: StoredForm = .plain
+    ) async throws(BackupError) {
         try await describing {
-            let writer = try await store.write(path, .atomic)
+            let writer = try await StoredObjectWriter(store.write(path, .atomic), as: form)
             do {
                 try await writer.append(bytes.span.bytes)
                 try await writer.commit()

@@ -45,7 +45,8 @@ extension BackupInfo {
         for label in listing.labels where listing.complete.contains(label) && !listed.contains(label) {
             let manifest: Manifest
             do throws(BackupError) {
-                manifest = try await repository.loadManifest(stanza: stanza, label: label)
+                manifest = try await repository.loadManifest(
+                    stanza: stanza, label: label, cipherPass: cipherPass)
             } catch {
                 logger.warning(
                     "\(repository.name): backup '\(label)' has an unusable manifest and is left out: \(error.message)")

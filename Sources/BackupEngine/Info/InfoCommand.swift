@@ -149,7 +149,7 @@ package struct InfoCommand: Sendable {
             guard entry.label == set,
                 try await repository.exists(RepositoryPaths.manifest(stanza: stanza, label: set))
             else { continue }
-            let manifest = try await repository.loadManifest(stanza: stanza, label: set)
+            let manifest = try await repository.loadManifest(stanza: stanza, label: set, cipherPass: info.cipherPass)
             state.backups.append(InfoReport.Backup(entry: entry, detail: InfoReport.Detail(manifest)))
         }
     }

@@ -135,6 +135,8 @@ enum InfoText {
         } else if entry.hasErrors == true {
             lines.append("error(s) detected during backup")
         }
+        // pgBackRest, which knows no holds, has no such line.
+        if let hold = entry.hold { lines.append("held: \(hold)") }
         if isDetailed, !entry.annotations.isEmpty {
             lines.append("annotation(s)")
             let sorted = entry.annotations.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }

@@ -23,6 +23,9 @@ package final class StanzaLock: Sendable {
     /// The fencing value: greater than that of everyone who held the lock before.
     package var epoch: UInt64 { body.withLock { $0.epoch } }
 
+    /// The `N` of `repoN-…`.
+    package var repositoryKey: Int { slot.repository.key }
+
     private init(_ slot: StanzaLockSlot, _ body: StanzaLockBody) {
         self.slot = slot
         self.body = Mutex(body)

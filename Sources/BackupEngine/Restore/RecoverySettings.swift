@@ -60,10 +60,6 @@ package struct RecoverySettings: Sendable {
         switch options.type {
         case .immediate:
             settings.append(("recovery_target", "immediate"))
-            // The default from 12 is the latest timeline, which need not hold the end of this backup.
-            if !isBefore12, options.targetTimeline == nil {
-                settings.append(("recovery_target_timeline", "current"))
-            }
         case .time, .lsn, .name, .xid:
             settings.append(("recovery_target_\(options.type.rawValue)", options.target ?? ""))
             if options.targetExclusive { settings.append(("recovery_target_inclusive", "false")) }
@@ -75,8 +71,11 @@ package struct RecoverySettings: Sendable {
         if [.immediate, .time, .lsn, .name, .xid].contains(options.type), options.targetAction != "pause" {
             settings.append(("recovery_target_action", options.targetAction))
         }
-        if let timeline = options.targetTimeline, !(isBefore12 && timeline == "current") {
-            settings.append(("recovery_target_timeline", timeline))
+        if let timeline = options.targetTimeline {
+            if !(isBefore12 && timeline == "current") { settings.append(("recovery_target_timeline", timeline)) }
+        } else if options.type == .immediate, !isBefore12 {
+            // The default from 12 is the latest timeline, which need not hold the end of this backup.
+            settings.append(("recovery_target_timeline", "current"))
         }
     }
 

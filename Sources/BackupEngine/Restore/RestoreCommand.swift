@@ -26,13 +26,6 @@ package struct RestoreCommand: Sendable {
     }
 
     package func run() async throws {
-        for repository in repositories {
-            let cipher = configuration.string(.repoCipherType, repository.key)
-            guard cipher == nil || cipher == "none" else {
-                throw BackupError(
-                    .featureNotSupported, "\(repository.name) is encrypted, which restore does not support yet")
-            }
-        }
         try await Self.run(
             RestoreOptions(configuration), repositories: repositories, logger: logger, workers: workers,
             progress: progress)
@@ -47,13 +40,10 @@ package struct RestoreCommand: Sendable {
             var options = options
             write(try RestorePreflight.checkDataDirectory(&options), to: logger)
 
-            let (repository, entry) = try await selectBackup(options, repositories: repositories, logger: logger)
-            let manifest = try await repository.loadManifest(stanza: options.stanza, label: entry.label)
-            try check(manifest, entry, options, logger)
-            try await repository.checkTimeline(options, of: manifest, stanza: options.stanza)
+            let (repository, manifest) = try await chooseBackup(options, repositories: repositories, logger: logger)
             logger.notice(
                 """
-                \(repository.name): restore backup set \(entry.label), recovery will start at \
+                \(repository.name): restore backup set \(manifest.label), recovery will start at \
                 \(TargetTime.describe(manifest.timestampStart))
                 """)
 
@@ -66,7 +56,9 @@ package struct RestoreCommand: Sendable {
             write(plan.notices + owners.notices, to: logger)
 
             var execution = RestoreExecution(
-                plan: plan, options: options, repository: repository, owners: owners, logger: logger, workers: workers)
+                plan: plan, options: options, repository: repository,
+                others: repositories.filter { $0.key != repository.key }, owners: owners, logger: logger,
+                workers: workers)
             progress?.begin(total: plan.totalSize)
             defer { progress?.end() }
             execution.progress = { progress?.add($0) }
@@ -80,26 +72,36 @@ package struct RestoreCommand: Sendable {
         for notice in notices { logger.log(level: notice.isWarning ? .warning : .notice, "\(notice.text)") }
     }
 
-    /// The first repository that has a backup which fits. One that cannot be read is passed over with a warning, and
-    /// its error thrown when no other helps.
-    private static func selectBackup(
+    /// Of the first repository that has a backup which fits and whose manifest can be read: nothing has been written
+    /// yet, so each that fails is passed over with a warning. When none helps, the first failure is thrown.
+    private static func chooseBackup(
         _ options: RestoreOptions, repositories: [Repository], logger: Logger
-    ) async throws(BackupError) -> (Repository, BackupInfoEntry) {
+    ) async throws(BackupError) -> (Repository, Manifest) {
         let selection = try BackupSetSelection(options)
         var oldest: (repository: Int, entry: BackupInfoEntry)?
         var failure: BackupError?
-        for repository in repositories {
+        for (index, repository) in repositories.enumerated() {
             do throws(BackupError) {
                 let info = try await repository.loadBackupInfo(stanza: options.stanza)
                 if let first = info.backups.first, first.timestampStop < oldest?.entry.timestampStop ?? .max {
                     oldest = (repository.key, first)
                 }
                 let reach = try await reachability(options, info: info, repository: repository)
+                var entry = try selection.choose(from: info, isReachable: reach)
                 // One that fits but for its timeline is better than none: the check of it says what is wrong.
-                if let entry = try selection.choose(from: info, isReachable: reach) { return (repository, entry) }
-                if let entry = try selection.choose(from: info) { return (repository, entry) }
+                if entry == nil { entry = try selection.choose(from: info) }
+                guard let entry else { continue }
+                let manifest = try await repository.loadManifest(
+                    stanza: options.stanza, label: entry.label, cipherPass: info.cipherPass)
+                try check(manifest, entry, options, logger)
+                try await repository.checkTimeline(options, of: manifest, stanza: options.stanza)
+                return (repository, manifest)
             } catch {
-                if repositories.count > 1 { logger.warning("\(repository.name): \(error.message)") }
+                if index < repositories.count - 1 {
+                    logger.warning("\(repository.name): \(error.message): trying the next repository")
+                } else if repositories.count > 1 {
+                    logger.warning("\(repository.name): \(error.message)")
+                }
                 failure = failure ?? error
             }
         }

@@ -9,6 +9,8 @@ package struct RestoreExecution: Sendable {
     package var plan: RestorePlan
     package var options: RestoreOptions
     package var repository: Repository
+    /// In which files are looked for that `repository` does not give.
+    let alternatives: RestoreAlternatives
     package var owners: RestoreOwners
     package var logger: Logger
     package var workers: WorkerThreads
@@ -16,9 +18,10 @@ package struct RestoreExecution: Sendable {
     package var progress: @Sendable (UInt64) -> Void = { _ in }
 
     package init(
-        plan: RestorePlan, options: RestoreOptions, repository: Repository, owners: RestoreOwners, logger: Logger,
-        workers: WorkerThreads
+        plan: RestorePlan, options: RestoreOptions, repository: Repository, others: [Repository] = [],
+        owners: RestoreOwners, logger: Logger, workers: WorkerThreads
     ) {
+        alternatives = RestoreAlternatives(others, to: plan.manifest, stanza: plan.stanza, workers: workers)
         self.plan = plan
         self.options = options
         self.repository = repository

@@ -39,7 +39,10 @@ package enum RestoreMapping {
             unused.remove(id)
             unused.remove(name)
             let mapped = options.tablespaceMap[name] ?? options.tablespaceMap[id]
-            guard let path = mapped ?? options.tablespaceMapAll.map({ "\($0)/\(name)" }), path != target.path else {
+            guard
+                let path = mapped ?? options.tablespaceMapAll.map({ "\(LocalDisk.withoutTrailingSlash($0))/\(name)" }),
+                path != target.path
+            else {
                 continue
             }
             guard path.hasPrefix("/") else {

@@ -1,5 +1,6 @@
 package import BackupModel
 import Glibc
+package import RepositoryStorage
 
 /// How far recovery goes: `--type` of restore.
 package enum RestoreType: String, CaseIterable, Sendable {
@@ -32,6 +33,10 @@ package struct RestoreOptions: Sendable {
     package var set: String?
     package var delta = false
     package var force = false
+    /// By name or oid: only these databases, beside the system's.
+    package var databaseInclude: [String] = []
+    /// By name or oid: all but these.
+    package var databaseExclude: [String] = []
     package var linkAll = false
     package var linkMap: [String: String] = [:]
     /// By name or id of the tablespace.
@@ -43,6 +48,10 @@ package struct RestoreOptions: Sendable {
     /// At least 1.
     package var processMax = 1
     package var spoolPath: String?
+    /// Bytes that a worker reads at once.
+    package var bufferSize = 1 << 20
+    /// Of writing into the data directory.
+    package var diskLimit: RateLimit?
     /// What PostgreSQL shall run for each WAL file.
     package var restoreCommand = ""
 
@@ -72,6 +81,8 @@ package struct RestoreOptions: Sendable {
         set = configuration.string(.set).flatMap { $0 == "latest" ? nil : $0 }
         delta = configuration.bool(.delta)
         force = configuration.bool(.force)
+        databaseInclude = configuration.list(.dbInclude)
+        databaseExclude = configuration.list(.dbExclude)
         linkAll = configuration.bool(.linkAll)
         linkMap = Dictionary(configuration.pairs(.linkMap).map { ($0.key, $0.value) }) { $1 }
         tablespaceMap = Dictionary(configuration.pairs(.tablespaceMap).map { ($0.key, $0.value) }) { $1 }
@@ -80,6 +91,8 @@ package struct RestoreOptions: Sendable {
         disablesArchiveMode = configuration.string(.archiveMode) == "off"
         processMax = max(1, configuration.integer(.processMax) ?? 1)
         spoolPath = configuration.string(.spoolPath)
+        bufferSize = configuration.bufferSize
+        diskLimit = configuration.size(.rateLimitDisk).map { RateLimit(bytesPerSecond: $0) }
         restoreCommand = RestoreCommandText.text(
             program: RestoreCommandText.program(configuration),
             arguments: configuration.arguments(for: .archiveGet))

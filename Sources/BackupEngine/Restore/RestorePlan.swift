@@ -38,21 +38,21 @@ package struct RestorePlan: Sendable {
     package var groups: Set<String> = []
     /// Whether something has an owner that had no name where it was backed up.
     package var hasUnnamedOwners = false
+    /// Databases that get no content.
+    package var selection: SelectiveRestore
     /// Files at the top of the data directory that are neither removed nor replaced.
     package var preserved: Set<String> = []
 
-    /// Throws `.featureNotSupported` for what cannot be read yet, `.format` for a manifest that would write outside of
-    /// its targets, and what ``RestoreMapping`` throws.
+    /// Throws `.format` for a manifest that would write outside of its targets, and what ``RestoreMapping`` and
+    /// ``SelectiveRestore`` throw.
     package init(_ manifest: consuming Manifest, _ options: RestoreOptions) throws(BackupError) {
         var options = options
         if !options.isTypeGiven, !manifest.options.online { options.type = .none }
-        guard manifest.cipherPass == nil else {
-            throw BackupError(
-                .featureNotSupported, "backup set \(manifest.label) is encrypted, which restore does not support yet")
-        }
         stanza = options.stanza
         dataDirectory = options.dataDirectory
         notices = try RestoreMapping.apply(options, to: &manifest)
+        selection = try SelectiveRestore(copy manifest, options)
+        notices += selection.notices
         roots = Self.roots(of: manifest, dataDirectory: options.dataDirectory)
         let version = manifest.database.version
         recovery = try RecoverySettings(options, version: version)
@@ -76,7 +76,8 @@ package struct RestorePlan: Sendable {
 
         var scan = FileScan(label: manifest.label, references: manifest.references.count)
         for index in 0..<manifest.files.count {
-            try scan.add(manifest.files[index], index: index, skipped: skipped)
+            let file = manifest.files[index]
+            try scan.add(file, index: index, skipped: skipped, isLeftOut: selection.leavesOut(file.name))
         }
         for path in manifest.paths { try scan.add(name: path.name, user: path.user, group: path.group) }
         for link in manifest.links { try scan.add(name: link.name, user: link.user, group: link.group) }
@@ -108,25 +109,12 @@ package struct RestorePlan: Sendable {
         return "\(dataDirectory)/\(name)"
     }
 
-    /// The label of the backup that holds the bytes of a file.
-    package func label(of file: ManifestFile) -> String {
-        file.reference.map { manifest.references[$0] } ?? manifest.label
-    }
-
-    /// The object that holds the bytes of a file.
-    package func object(of file: ManifestFile) -> String {
-        let label = label(of: file)
-        if file.bundleID != 0 { return RepositoryPaths.bundle(stanza: stanza, label: label, id: file.bundleID) }
-        return RepositoryPaths.backupFile(
-            stanza: stanza, label: label, name: file.name, compress: manifest.options.compressType,
-            blockIncremental: false)
-    }
-
     /// Bytes that each root will hold.
     package func sizes() -> [UInt64] {
         var sizes = [UInt64](repeating: 0, count: roots.count)
         for row in order + [Int32(controlFile)] {
             let name = manifest.files.name(Int(row))
+            if selection.leavesOut(name) { continue }
             var best: (index: Int, length: Int)?
             for (index, root) in roots.enumerated() {
                 let length = root.name.utf8.count
@@ -173,32 +161,29 @@ private struct FileScan {
         if let group { if !groups.contains(group) { groups.insert(group) } } else { hasUnnamedOwners = true }
     }
 
-    mutating func add(_ file: ManifestFile, index: Int, skipped: Set<String>) throws(BackupError) {
+    mutating func add(_ file: ManifestFile, index: Int, skipped: Set<String>, isLeftOut: Bool) throws(BackupError) {
         try add(name: file.name, user: file.user, group: file.group)
         let isSkipped = skipped.contains(file.name)
         if isSkipped, file.name != "pg_data/global/pg_control" { return }
-        guard file.blockSize == 0 || file.blockMapSize == 0 || file.size == 0 else {
-            throw BackupError(
-                .featureNotSupported,
-                "backup set \(label) is block incremental ('\(file.name)'), which restore does not support yet")
-        }
         guard file.checksum != nil || file.size == 0 else {
             throw BackupError(.format, "manifest of backup set \(label) has no checksum for '\(file.name)'")
         }
         if let reference = file.reference, reference < 0 || reference >= references {
             throw BackupError(.format, "manifest of backup set \(label) has an unknown reference for '\(file.name)'")
         }
-        let (sum, sumOverflow) = totalSize.addingReportingOverflow(file.size)
+        let (sum, sumOverflow) = totalSize.addingReportingOverflow(isLeftOut ? 0 : file.size)
         let (_, endOverflow) = file.bundleOffset.addingReportingOverflow(file.repoSize)
-        guard !sumOverflow, !endOverflow, sum <= UInt64(Int64.max) else {
+        guard !sumOverflow, !endOverflow, max(sum, file.size) <= UInt64(Int64.max) else {
             throw BackupError(.format, "manifest of backup set \(label) has an impossible size for '\(file.name)'")
         }
         totalSize = sum
         if isSkipped { return }
+        // Blocks come from several objects, each by reads of its own.
+        let isAlone = isLeftOut || file.size == 0 || file.isBlockIncremental
         entries.append(
             Entry(
                 index: Int32(truncatingIfNeeded: index), reference: Int32(truncatingIfNeeded: file.reference ?? -1),
-                bundle: file.size == 0 ? 0 : file.bundleID, offset: file.bundleOffset, size: file.size))
+                bundle: isAlone ? 0 : file.bundleID, offset: file.bundleOffset, size: isLeftOut ? 0 : file.size))
     }
 
     /// Parts of one bundle together and in the order in which they lie there; jobs by size, largest first.

@@ -28,7 +28,8 @@ package enum RestorePreflight {
                     + " PostgreSQL is not running")
         }
         guard options.delta || options.force else { return [] }
-        for name in ["PG_VERSION", "backup.manifest"] {
+        // The last is all that is there of a restore that was killed at its very beginning.
+        for name in ["PG_VERSION", "backup.manifest", "backup.manifest.pgbackrest.tmp"] {
             if try LocalDisk.status("\(directory)/\(name)") != nil { return [] }
         }
         options.delta = false

@@ -2,6 +2,7 @@ package import BackupModel
 package import PostgresFormats
 import RepositoryFormats
 import RepositoryStorage
+import StreamFilters
 
 /// Whether recovery can get from a backup to the timeline that was asked for (section C.8.3 of the reference).
 package enum RestoreTimeline: Sendable, Equatable {
@@ -92,7 +93,9 @@ extension Repository {
     ) async throws(BackupError) -> TimelineHistory? {
         let path = RepositoryPaths.archiveFile(
             stanza: stanza, archiveID: archiveID, name: RestoreTimeline.historyFile(timeline))
-        guard let bytes = try await readWhole(path, limit: 1 << 20) else { return nil }
+        let pass = cipherPass == nil ? nil : try await loadArchiveInfo(stanza: stanza).cipherPass
+        let form = StoredForm(compress: .none, cipherPass: pass)
+        guard let bytes = try await readWhole(path, as: form, limit: 1 << 20) else { return nil }
         do throws(BackupError) {
             return try TimelineHistory(timeline: timeline, parsing: bytes.span.bytes)
         } catch {

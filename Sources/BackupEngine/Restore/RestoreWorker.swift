@@ -3,44 +3,33 @@ import Checksums
 import Glibc
 import Logging
 import RepositoryFormats
-import RepositoryStorage
 import Telemetry
-import StreamFilters
 
 /// One thread of a restore, with the buffers that it uses again and again. Used by one task.
 final class RestoreWorker {
     private let plan: RestorePlan
     private let options: RestoreOptions
-    private let repository: Repository
     private let owners: RestoreOwners
     private let logger: Logger
     private let progress: RestoreProgress
-
-    private let buffer: UnsafeMutableRawBufferPointer
-    private let output: OutputBuffer
-    private let codec: (any StreamCodec)?
-    private let bundleCodec: (any StreamCodec)?
-    private let sum = RunningSHA1()
     private let pairing: HashPairing
-
-    private static let chunk = 1 << 20
+    private let reader: StoredFileReader
+    private let present: PresentFileReader
+    private let alternatives: RestoreAlternatives
 
     init(_ execution: RestoreExecution, progress: RestoreProgress, pairing: HashPairing) throws(BackupError) {
         self.pairing = pairing
         plan = execution.plan
         options = execution.options
-        repository = execution.repository
         owners = execution.owners
         logger = execution.logger
+        alternatives = execution.alternatives
         self.progress = progress
-        let type = plan.manifest.options.compressType
-        codec = try Codecs.decompressor(type, raw: false)
-        bundleCodec = plan.manifest.isBundleRaw ? try Codecs.decompressor(type, raw: true) : codec
-        output = OutputBuffer(capacity: Self.chunk)
-        buffer = .allocate(byteCount: Self.chunk, alignment: 4096)
+        reader = try StoredFileReader(
+            RestoreSource(repository: execution.repository, manifest: plan.manifest, stanza: plan.stanza),
+            pairing: pairing)
+        present = PresentFileReader(pairing: pairing)
     }
-
-    deinit { buffer.deallocate() }
 
     /// Takes jobs until there are none.
     func run(_ queue: WorkQueue<RestorePlan.Job>) async throws {
@@ -49,7 +38,7 @@ final class RestoreWorker {
             var missing: [ManifestFile] = []
             for row in plan.order[job.files] {
                 let file = plan.manifest.files[Int(row)]
-                if try restoreWithoutRepository(file) { continue }
+                if try await restoreWithoutRepository(file) { continue }
                 missing.append(file)
             }
             var rest = missing[...]
@@ -61,8 +50,7 @@ final class RestoreWorker {
                     end = file.bundleOffset + file.repoSize
                     run = rest[run.startIndex..<(run.endIndex + 1)]
                 }
-                rest = rest[run.endIndex...]
-                try await restore(run, range: job.isBundle ? first.bundleOffset..<end : nil)
+                rest = rest[(run.startIndex + (try await restore(run)))...]
             }
         }
     }
@@ -70,22 +58,30 @@ final class RestoreWorker {
     /// The content of one small file, verified; nothing is written.
     func load(_ file: ManifestFile) async throws -> [UInt8] {
         var content: [UInt8] = []
-        try await reading(
-            [file], range: file.bundleID == 0 ? nil : file.bundleOffset..<file.bundleOffset + file.repoSize
-        ) {
-            window in
-            try await decode(file, window) { bytes throws(BackupError) in content.append(contentsOf: bytes) }
+        func read(_ reader: StoredFileReader, _ file: ManifestFile) async throws {
+            try await reader.read(
+                [file], begin: { _ in content = [] }, write: { content.append(contentsOf: $0) }, finish: { _ in })
+        }
+        do {
+            try await read(reader, file)
+        } catch let failure as UnreadableFile {
+            try await restoreElsewhere(file, failure, read)
         }
         return content
     }
 
-    /// Files of no bytes, and those that a delta finds alike.
-    private func restoreWithoutRepository(_ file: ManifestFile) throws(BackupError) -> Bool {
+    /// Files of no bytes, those that a delta finds alike or can mend, and those of databases that are left out.
+    private func restoreWithoutRepository(_ file: ManifestFile) async throws -> Bool {
         let path = plan.path(of: file.name)
-        if options.delta, try isAlike(file, path) {
-            try adjust(file, path)
-            let done = progress.add(file.size)
-            log(file, path, done, note: " - exists and matches backup")
+        if plan.selection.leavesOut(file.name) {
+            let target = try TargetFile(path)
+            try target.setSize(file.size)
+            try finish(target, file)
+            log(file, path, progress.add(0), note: " - without content")
+            return true
+        }
+        if options.delta, let note = try await mend(file, path) {
+            log(file, path, progress.add(file.size), note: note)
             return true
         }
         guard file.size == 0 else { return false }
@@ -95,168 +91,118 @@ final class RestoreWorker {
         return true
     }
 
-    private func restore(_ files: ArraySlice<ManifestFile>, range: Range<UInt64>?) async throws {
-        try await reading(files, range: range) { window in
-            for file in files {
-                let path = plan.path(of: file.name)
-                let target = try TargetFile(path)
-                try await decode(file, window) { bytes throws(BackupError) in try target.write(bytes) }
-                try finish(target, file)
-                log(file, path, progress.add(file.size), note: "")
-            }
-        }
-    }
-
-    private func reading(
-        _ files: ArraySlice<ManifestFile>, range: Range<UInt64>?, _ body: (StoredBytes) async throws -> Void
-    ) async throws {
-        guard let first = files.first else { return }
-        let object = plan.object(of: first)
+    /// Files of one read. Answers how many are done; more than those before a failure that another repository repaired.
+    private func restore(_ files: ArraySlice<ManifestFile>) async throws -> Int {
+        var done = 0
         do {
-            let window = StoredBytes(try await repository.store.read(object, range: range), buffer)
-            do {
-                try await body(window)
-            } catch {
-                await window.reader.close()
-                throw error
+            try await write(files, from: reader) { done += 1 }
+            return done
+        } catch let failure as UnreadableFile {
+            let file = files[files.startIndex + done]
+            try await restoreElsewhere(file, failure) { reader, other in
+                try await write([other], from: reader, as: file)
             }
-            await window.reader.close()
-        } catch let error as StorageError {
-            if error.isMissing { throw damaged(error.error.code, first, "the object is missing") }
-            throw error.error.within(context(first))
+            return done + 1
         }
     }
 
-    private func context(_ file: ManifestFile) -> String {
-        "unable to restore '\(file.name)' of backup set \(plan.label(of: file)) from \(repository.name)"
-    }
-
-    private func damaged(_ code: ErrorCode, _ file: ManifestFile, _ reason: String) -> BackupError {
-        BackupError(
-            code, "\(context(file)): \(reason) (stored in '\(plan.object(of: file))')",
-            hint: "the repository is damaged here: restore another backup set, or from another repository"
-        )
-    }
-
-    /// Hands the content of `file`, the next of what `window` reads, to `sink`, and verifies it.
-    private func decode(
-        _ file: ManifestFile, _ window: StoredBytes, to sink: (UnsafeRawBufferPointer) throws(BackupError) -> Void
+    private func write(
+        _ files: ArraySlice<ManifestFile>, from reader: StoredFileReader, as wanted: ManifestFile? = nil,
+        _ isDone: () -> Void = {}
     ) async throws {
-        let codec = file.bundleID == 0 ? codec : bundleCodec
-        codec?.reset()
-        _ = sum.finish()
-        var content: UInt64 = 0
-        func take(_ bytes: UnsafeRawBufferPointer) async throws(BackupError) {
-            if bytes.isEmpty { return }
-            content += UInt64(bytes.count)
-            guard content <= file.size else {
-                throw damaged(.checksum, file, "content is longer than the \(file.size) bytes that the manifest says")
-            }
-            await pairing.update(sum, bytes)
-            try sink(bytes)
-        }
-        var rest = file.repoSize
-        while rest > 0 {
-            try Task.checkCancellation()
-            let stored = try await window.next(atMost: rest)
-            guard !stored.isEmpty else {
-                throw damaged(
-                    codec == nil ? .checksum : .format, file,
-                    "stored bytes end after \(file.repoSize - rest) of \(file.repoSize)")
-            }
-            rest -= UInt64(stored.count)
-            guard let codec else {
-                try await take(stored)
-                continue
-            }
-            do throws(BackupError) {
-                try await decompress(stored, codec, take)
-            } catch {
-                throw error.code == .format ? damaged(.format, file, error.message) : error
-            }
-        }
-        if let codec {
-            do throws(BackupError) {
-                var isDone = false
-                while !isDone {
-                    output.clear()
-                    isDone = try codec.finish(into: output)
-                    try await take(output.filled)
-                }
-            } catch {
-                throw error.code == .format ? damaged(.format, file, error.message) : error
-            }
-        }
-        if file.bundleID == 0, try await !window.next(atMost: 1).isEmpty {
-            throw damaged(.format, file, "there is more than the \(file.repoSize) bytes that the manifest says")
-        }
-        guard content == file.size else {
-            throw damaged(.checksum, file, "content has \(content) bytes instead of \(file.size)")
-        }
-        let digest = sum.finish()
-        guard let expected = file.checksum, digest == expected else {
-            throw damaged(
-                .checksum, file,
-                "actual checksum '\(digest.hex)' does not match expected checksum '\(file.checksum?.hex ?? "none")'")
-        }
+        var target: TargetFile?
+        try await reader.read(
+            files, begin: { target = try TargetFile(plan.path(of: $0.name)) },
+            write: {
+                try await options.diskLimit?.pace($0.count)
+                try target?.write($0)
+            },
+            finish: { stored in
+                let file = wanted ?? stored
+                if let target { try finish(target, file) }
+                target = nil
+                log(file, plan.path(of: file.name), progress.add(file.size), note: "")
+                isDone()
+            })
     }
 
-    private func decompress(
-        _ stored: UnsafeRawBufferPointer, _ codec: any StreamCodec,
-        _ take: (UnsafeRawBufferPointer) async throws(BackupError) -> Void
-    ) async throws(BackupError) {
-        var position = 0
-        while position < stored.count {
-            guard !codec.isAtEnd else { throw BackupError(.format, "bytes follow the end of the compressed stream") }
-            output.clear()
-            let used = try codec.process(
-                UnsafeRawBufferPointer(rebasing: stored[position...]).bytes, into: output)
-            guard used > 0 || !output.filled.isEmpty || codec.isAtEnd else {
-                throw BackupError(.format, "compressed stream makes no progress")
+    /// Runs `body` with another repository that has the same file, or throws why it is needed.
+    private func restoreElsewhere(
+        _ file: ManifestFile, _ failure: UnreadableFile,
+        _ body: (StoredFileReader, ManifestFile) async throws -> Void
+    ) async throws {
+        for (source, other) in await alternatives.sources(of: file) {
+            logger.warning(
+                """
+                \(failure.error.message): taking the same file from \(source.repository.name), backup set \
+                \(source.manifest.label)
+                """)
+            do {
+                try await body(StoredFileReader(source, pairing: pairing), other)
+                return
+            } catch let another as UnreadableFile {
+                logger.warning("\(another.error.message)")
             }
-            position += used
-            try await take(output.filled)
         }
+        throw failure.error
     }
+}
 
-    private func isAlike(_ file: ManifestFile, _ path: String) throws(BackupError) -> Bool {
-        guard let present = try LocalDisk.status(path, followingLinks: true), present.kind == .file,
-            present.size >= file.size
-        else { return false }
-        if options.force, present.size == file.size, present.modified == file.timestamp,
+/// Delta: what is there already is kept.
+extension RestoreWorker {
+    /// What was done to make a file as the manifest says, for the log; nil when it must be restored whole.
+    private func mend(_ file: ManifestFile, _ path: String) async throws -> String? {
+        guard let status = try LocalDisk.status(path, followingLinks: true), status.kind == .file else { return nil }
+        let isKept = " - exists and matches backup"
+        if options.force, status.size == file.size, status.modified == file.timestamp,
             file.timestamp < plan.manifest.timestampCopyStart
         {
-            return true
+            try adjust(file, path)
+            return isKept
         }
-        if file.size > 0 {
-            guard let digest = try localSum(path, size: file.size), digest == file.checksum else { return false }
+        guard file.size > 0 else {
+            if status.size > 0 { return nil }
+            try adjust(file, path)
+            return isKept
         }
-        if present.size > file.size {
-            guard truncate(path, off_t(file.size)) == 0 else {
-                throw LocalDisk.failure(.fileWrite, "truncate file", path)
+        guard status.size >= file.size || file.isBlockIncremental else { return nil }
+        let sums = try await present.sums(
+            path, size: file.size,
+            blocks: file.isBlockIncremental
+                ? .init(size: Int(file.blockSize), checksumSize: Int(file.blockChecksumSize)) : nil)
+        if let digest = sums.digest, digest == file.checksum {
+            if status.size > file.size {
+                guard truncate(path, off_t(file.size)) == 0 else {
+                    throw LocalDisk.failure(.fileWrite, "truncate file", path)
+                }
             }
+            try adjust(file, path)
+            return isKept
         }
-        return true
+        return sums.blocks.isEmpty ? nil : try await patch(file, path, sums.blocks)
     }
 
-    /// SHA-1 of the first `size` bytes; nil when there are fewer.
-    private func localSum(_ path: String, size: UInt64) throws(BackupError) -> SHA1Digest? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw LocalDisk.failure(.fileOpen, "open file", path) }
-        defer { close(descriptor) }
-        _ = sum.finish()
-        var rest = size
-        while rest > 0 {
-            let count = read(descriptor, buffer.baseAddress, Int(min(rest, UInt64(buffer.count))))
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw LocalDisk.failure(.fileRead, "read file", path)
-            }
-            if count == 0 { return nil }
-            sum.update(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
-            rest -= UInt64(count)
+    /// Fetches the blocks that differ; nil when that does not make the file as the manifest says.
+    private func patch(_ file: ManifestFile, _ path: String, _ blocks: [BlockChecksum]) async throws -> String? {
+        do {
+            let target = try TargetFile(path, .patching)
+            try target.setSize(file.size)
+            guard
+                let fetched = try await reader.readBlocks(
+                    file, unlike: blocks,
+                    {
+                        try await options.diskLimit?.pace($1.count)
+                        try target.write($1, at: $0)
+                    }
+                )
+            else { return nil }
+            guard try await present.sums(path, size: file.size).digest == file.checksum else { return nil }
+            try finish(target, file)
+            return " - \(SizeText.bytes(fetched)) in blocks that differ"
+        } catch is UnreadableFile {
+            // Read whole it fails again, and is looked for elsewhere.
+            return nil
         }
-        return sum.finish()
     }
 
     private func adjust(_ file: ManifestFile, _ path: String) throws(BackupError) {
@@ -264,11 +210,11 @@ final class RestoreWorker {
         let owner = owners.owner(user: file.user, group: file.group)
         let hasOwner = owner.map { $0.user == present.user && $0.group == present.group } ?? true
         if present.mode == file.mode && present.modified == file.timestamp && hasOwner { return }
-        let target = try TargetFile(path, truncating: false)
+        let target = try TargetFile(path, .adjusting)
         try finish(target, file)
     }
 
-    private func finish(_ target: borrowing TargetFile, _ file: ManifestFile) throws(BackupError) {
+    private func finish(_ target: TargetFile, _ file: ManifestFile) throws(BackupError) {
         try target.finish(
             mode: file.mode, owner: owners.owner(user: file.user, group: file.group), modified: file.timestamp)
     }
@@ -281,57 +227,5 @@ final class RestoreWorker {
             \(SizeText.bytes(file.size)), \(progress.percent(done)))\
             \(file.checksum.map { file.size == 0 ? "" : " checksum \($0.hex)" } ?? "")
             """)
-    }
-}
-
-/// What is read of one object, in pieces of a worker's buffer.
-private final class StoredBytes {
-    let reader: any ObjectReader
-    private let buffer: UnsafeMutableRawBufferPointer
-    private var filled: UnsafeRawBufferPointer
-
-    init(_ reader: any ObjectReader, _ buffer: UnsafeMutableRawBufferPointer) {
-        self.reader = reader
-        self.buffer = buffer
-        filled = UnsafeRawBufferPointer(start: buffer.baseAddress, count: 0)
-    }
-
-    /// Empty at the end; valid until the next call.
-    func next(atMost limit: UInt64) async throws -> UnsafeRawBufferPointer {
-        if filled.isEmpty {
-            let count = try await reader.read(into: buffer)
-            filled = UnsafeRawBufferPointer(start: buffer.baseAddress, count: count)
-        }
-        let piece = UnsafeRawBufferPointer(rebasing: filled.prefix(Int(min(limit, UInt64(filled.count)))))
-        filled = UnsafeRawBufferPointer(rebasing: filled.dropFirst(piece.count))
-        return piece
-    }
-}
-
-/// A file that is being restored.
-private struct TargetFile: ~Copyable {
-    private let descriptor: Int32
-    private let path: String
-
-    init(_ path: String, truncating: Bool = true) throws(BackupError) {
-        // Without O_TRUNC it exists, and read permission is what its owner surely has.
-        let flags = truncating ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY
-        descriptor = open(path, flags | O_CLOEXEC, 0o600)
-        self.path = path
-        guard descriptor >= 0 else { throw LocalDisk.failure(.fileOpen, "create file", path) }
-    }
-
-    deinit { close(descriptor) }
-
-    func write(_ bytes: UnsafeRawBufferPointer) throws(BackupError) {
-        try LocalDisk.writeAll(bytes, to: descriptor, path: path)
-    }
-
-    /// Sets what the manifest says and makes it durable.
-    func finish(mode: UInt16, owner: FileOwner?, modified: Int64) throws(BackupError) {
-        if let owner { try LocalDisk.change(owner: owner, of: descriptor, path: path) }
-        guard fchmod(descriptor, mode_t(mode)) == 0 else { throw LocalDisk.failure(.fileMode, "set mode of", path) }
-        try LocalDisk.change(modified: modified, of: descriptor, path: path)
-        guard fsync(descriptor) == 0 else { throw LocalDisk.failure(.fileSync, "sync file", path) }
     }
 }

@@ -72,12 +72,13 @@ package struct StanzaCommands: Sendable {
                     hint: "bring back archive.info and backup.info, or empty the directory if nothing of it is needed")
             }
         }
-        let backup = BackupInfo(currentID: 1, history: [database(1, control)])
+        let backup = BackupInfo(
+            currentID: 1, history: [database(1, control)], cipherPass: try repository.newCipherPass())
         let archive = ArchiveInfo(
             currentID: 1,
             history: [
                 DatabaseHistoryEntry(id: 1, systemIdentifier: control.systemIdentifier, version: control.version)
-            ])
+            ], cipherPass: try repository.newCipherPass())
         for directory in [RepositoryPaths.archive(stanza: stanza), RepositoryPaths.backup(stanza: stanza)] {
             try await repository.describing { try await repository.store.makeDirectory(directory) }
         }
@@ -97,7 +98,8 @@ package struct StanzaCommands: Sendable {
         else { return false }
         let entry = DatabaseHistoryEntry(
             id: 1, systemIdentifier: control.systemIdentifier, version: control.version)
-        try await repository.saveArchiveInfo(ArchiveInfo(currentID: 1, history: [entry]), stanza: stanza)
+        try await repository.saveArchiveInfo(
+            ArchiveInfo(currentID: 1, history: [entry], cipherPass: repository.newCipherPass()), stanza: stanza)
         try await completeCopies(RepositoryPaths.backupInfo(stanza: stanza), repository)
         context.logger.notice("stanza-create on \(repository.name) was interrupted and is completed")
         return true

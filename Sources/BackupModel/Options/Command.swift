@@ -4,6 +4,8 @@ package enum Command: String, CaseIterable, Sendable {
     case archivePush = "archive-push"
     case backup
     case check
+    /// Ours.
+    case completion
     case expire
     case help
     case info
@@ -22,4 +24,15 @@ package enum Command: String, CaseIterable, Sendable {
     case stop
     case verify
     case version
+}
+
+/// As whom a command runs: `archive-push:async` is what `archive-push` starts in the background.
+package enum CommandRole: String, Sendable {
+    case main
+    case async
+}
+
+extension Command {
+    /// Those that can be told on the command line.
+    var roles: [CommandRole] { self == .archivePush || self == .archiveGet ? [.main, .async] : [.main] }
 }

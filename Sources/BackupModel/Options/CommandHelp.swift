@@ -7,6 +7,7 @@ extension Command {
         case .archivePush: "store a WAL file in the archive (archive_command)"
         case .backup: "back up a database cluster"
         case .check: "check that backups and archiving can work"
+        case .completion: "write a script that completes command lines in a shell"
         case .expire: "remove backups and WAL that the retention no longer keeps"
         case .help: "show commands and options"
         case .info: "show what is in the repositories"
@@ -33,6 +34,7 @@ extension Command {
         switch self {
         case .archiveGet: " WAL-FILE DESTINATION"
         case .archivePush: " WAL-PATH"
+        case .completion: " bash|zsh|fish"
         case .help: " [COMMAND [OPTION]]"
         case .repoGet, .repoPut, .repoRm: " FILE"
         case .repoLs: " [PATH]"
@@ -52,12 +54,16 @@ extension Command {
             "PostgreSQL calls it for each finished WAL segment, as archive_command = 'permafrost --stanza=main "
                 + "archive-push %p'. It succeeds only when every configured repository has the segment."
         case .backup:
-            "The backup goes into one repository: the first, unless --repo chooses another. It is complete when all "
-                + "WAL that makes it consistent is in the archive. Afterwards expire runs, unless --no-expire-auto."
+            "The backup goes into the first repository, or into those that --repo names, in one pass over the "
+                + "database. It is complete when all WAL that makes it consistent is in the archive. Afterwards expire "
+                + "runs, unless --no-expire-auto."
         case .check:
             "Connects to PostgreSQL, compares it with the stanza in every repository, and makes it switch to a new "
                 + "WAL segment to see the old one arrive in the archive. Without --stanza all stanzas of the "
                 + "configuration are checked."
+        case .completion:
+            "For bash: source <(permafrost completion bash). For zsh: permafrost completion zsh, into a file _permafrost "
+                + "of fpath. For fish: permafrost completion fish | source. 'make install' puts all three in place."
         case .expire:
             "Runs by itself after each backup. All repositories are covered unless --repo chooses one. "
                 + "--dry-run shows what would go."
@@ -79,8 +85,29 @@ extension Command {
         case .stop:
             "Commands of the stanza, or of all stanzas without --stanza, end with an error until start is run. With "
                 + "--force those that run now are ended as well."
-        case .annotate, .help, .manifest, .repoGet, .repoLs, .repoPut, .repoRm, .server, .serverPing, .verify,
-            .version:
+        case .annotate:
+            "Notes are given with --annotation=key=value, as often as need be; one without a value is removed. The backup "
+                + "is changed in every repository that has it, or in the one that --repo names."
+        case .help:
+            "--help and -h after a command do the same. --man writes the manual page."
+        case .version:
+            "--output=num prints one number that grows with each version."
+        case .verify:
+            "Reads all backups and all WAL of the stanza, or with --set one backup with what it rests on and its WAL, "
+                + "and compares them with their checksums; and says from where to where recovery is possible. Ends "
+                + "with 26 when something is damaged, with 55 when something is missing and all else is sound."
+        case .manifest:
+            "Shows the files of a backup, by default the newest, and where each is stored."
+        case .repoGet:
+            "The path is relative to the repository, or absolute in it. The file is decrypted, but not decompressed, "
+                + "unless --raw is given."
+        case .repoLs:
+            "The path is relative to the repository, or absolute in it; without one the repository itself is listed."
+        case .repoPut:
+            "Standard input is stored under the path, encrypted as the path demands unless --raw is given."
+        case .repoRm:
+            "A directory that is not empty is removed with --recurse only. Nothing is asked."
+        case .server, .serverPing:
             ""
         }
     }

@@ -25,8 +25,11 @@ typealias GivenOptions = [OptionKey: GivenOption]
 /// The words after the program's name.
 struct ParsedCommandLine: Sendable {
     var command: Command
+    var role = CommandRole.main
     var parameters: [String]
     var options: GivenOptions
+    /// The words that are options and their values, as they came.
+    var optionWords: [String] = []
 
     init(_ arguments: [String]) throws(BackupError) {
         command = .help
@@ -41,9 +44,11 @@ struct ParsedCommandLine: Sendable {
             if argument == "-h" {
                 wantsHelp = true
             } else if argument.hasPrefix("-") {
+                let start = place - 1
                 try takeOption(argument, arguments, &place)
+                optionWords += arguments[start..<place]
             } else if found == nil {
-                found = try Self.command(named: argument)
+                (found, role) = try Self.command(named: argument)
             } else {
                 parameters.append(argument)
             }
@@ -64,8 +69,14 @@ struct ParsedCommandLine: Sendable {
         }
     }
 
-    private static func command(named name: String) throws(BackupError) -> Command {
-        if let command = Command(rawValue: name) { return command }
+    private static func command(named name: String) throws(BackupError) -> (Command, CommandRole) {
+        if let command = Command(rawValue: name) { return (command, .main) }
+        let parts = name.split(separator: ":", maxSplits: 1)
+        if parts.count == 2, let command = Command(rawValue: String(parts[0])),
+            let role = CommandRole(rawValue: String(parts[1])), command.roles.contains(role)
+        {
+            return (command, role)
+        }
         throw BackupError(
             .commandInvalid, "invalid command '\(name)'",
             hint: closest(to: name, in: Command.allCases.map(\.rawValue)).map { "did you mean '\($0)'?" }
@@ -76,7 +87,8 @@ struct ParsedCommandLine: Sendable {
         _ argument: String, _ arguments: [String], _ place: inout Int
     ) throws(BackupError) {
         guard argument.hasPrefix("--") else {
-            throw BackupError(.optionInvalid, "option '\(argument)' must begin with --")
+            // Not with its value, which may be a secret.
+            throw BackupError(.optionInvalid, "option '\(argument.prefix { $0 != "=" })' must begin with --")
         }
         let text = argument.dropFirst(2)
         let equals = text.firstIndex(of: "=")

@@ -28,9 +28,11 @@ package struct CommandSet: OptionSet, Sendable {
     package static let verify = CommandSet(rawValue: 1 << 21)
     package static let version = CommandSet(rawValue: 1 << 22)
 
-    package static let all = CommandSet(rawValue: 1 << 23 - 1)
+    package static let completion = CommandSet(rawValue: 1 << 23)
+
+    package static let all = CommandSet(rawValue: 1 << 24 - 1)
     /// Those that read the configuration.
-    package static let running = all.subtracting([.help, .version])
+    package static let running = all.subtracting([.completion, .help, .version])
     /// Those that work on repositories.
     package static let work = running.subtracting([.server, .serverPing, .start, .stop])
     package static let stanza = running.subtracting([.server, .serverPing])
@@ -56,6 +58,7 @@ extension Command {
         case .archivePush: .archivePush
         case .backup: .backup
         case .check: .check
+        case .completion: .completion
         case .expire: .expire
         case .help: .help
         case .info: .info
@@ -80,14 +83,14 @@ extension Command {
     /// False for commands of pgBackRest that this version knows by name only.
     package var isSupported: Bool {
         switch self {
-        case .annotate, .manifest, .repoGet, .repoLs, .repoPut, .repoRm, .server, .serverPing, .verify: false
+        case .server, .serverPing: false
         default: true
         }
     }
 
     package var takesParameters: Bool {
         switch self {
-        case .archiveGet, .archivePush, .help, .repoGet, .repoLs, .repoPut, .repoRm, .serverPing: true
+        case .archiveGet, .archivePush, .completion, .help, .repoGet, .repoLs, .repoPut, .repoRm, .serverPing: true
         default: false
         }
     }

@@ -10,7 +10,8 @@ package struct ConfigFilePlan: Equatable, Sendable {
     package var isIncludeRequired = false
 
     /// By `--config`, `--config-path`, `--config-include-path` and `--no-config`, wherever they were given.
-    init(_ options: GivenOptions) {
+    /// - Parameter isPgBackRest: called by that name, we read its files and no others.
+    init(_ options: GivenOptions, isPgBackRest: Bool = false) {
         func value(_ name: OptionName) -> String? { options[OptionKey(name: name, index: 0)]?.values.first }
         let config = options[OptionKey(name: .config, index: 0)]
         let base = value(.configPath).map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
@@ -33,6 +34,8 @@ package struct ConfigFilePlan: Equatable, Sendable {
         } else if config == nil {
             includePaths = ["/etc/permafrost/conf.d", "/etc/pgbackrest/conf.d"]
         }
+        if isPgBackRest, config?.values.first == nil { files.removeAll { $0.hasSuffix("/permafrost.conf") } }
+        if isPgBackRest, include == nil, base == nil { includePaths.removeAll { $0.hasPrefix("/etc/permafrost/") } }
     }
 }
 
@@ -44,6 +47,18 @@ extension Configuration {
         try parse(programPath: programPath, arguments: arguments, environment: environment) {
             (plan) throws(BackupError) in try plan.read()
         }
+    }
+}
+
+extension Configuration {
+    /// All files and directories that the options came from or might have come from: when none of them changes, the
+    /// options stay as they are.
+    package var consultedPaths: [String] {
+        inputs.filePlan.files + inputs.filePlan.includePaths
+            + inputs.filePlan.includePaths.flatMap { directory in
+                ((try? ConfigFilePlan.names(in: directory)) ?? []).filter { $0.hasSuffix(".conf") }.sorted()
+                    .map { "\(directory)/\($0)" }
+            }
     }
 }
 
@@ -104,7 +119,7 @@ extension ConfigFilePlan {
     }
 
     /// nil when there is no such directory.
-    private static func names(in directory: String) throws(BackupError) -> [String]? {
+    fileprivate static func names(in directory: String) throws(BackupError) -> [String]? {
         guard let stream = opendir(directory) else {
             if errno == ENOENT || errno == ENOTDIR { return nil }
             throw failure(.pathOpen, "open configuration path", directory)

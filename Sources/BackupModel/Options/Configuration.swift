@@ -2,6 +2,7 @@
 /// checked. The only way in which the engine learns what was asked.
 package struct Configuration: Sendable {
     package var command: Command
+    package var role: CommandRole
     /// What follows the command: `archive-push %p`.
     package var parameters: [String]
     /// `argv[0]` as it was called; made absolute where it goes into `restore_command`.
@@ -21,11 +22,25 @@ package struct Configuration: Sendable {
         var arguments: [String]
         var environment: [String: String]
         var sections: ConfigSections
+        /// Of `arguments`, those that are options and their values.
+        var optionWords: [String] = []
+        var filePlan = ConfigFilePlan([:])
     }
 
     /// nil when unset and without a default. `index` is the `N` of `repoN-…` and `pgN-…`.
     package func string(_ option: OptionName, _ index: Int? = nil) -> String? {
         entry(option, index)?.text
+    }
+
+    /// nil when unset. ``string(_:_:)`` gives no secrets.
+    package func secret(_ option: OptionName, _ index: Int? = nil) -> Secret<String>? {
+        guard case .secret(let secret)? = entry(option, index)?.value else { return nil }
+        return secret
+    }
+
+    /// Whether this run was given anything that must not be seen.
+    package var hasSecrets: Bool {
+        resolved.values.contains { if case .secret? = $0.value { true } else { false } }
     }
 
     /// Options of type bool; those unset without default are false, ask ``isSet(_:_:)`` to tell.
@@ -41,6 +56,9 @@ package struct Configuration: Sendable {
     package func size(_ option: OptionName, _ index: Int? = nil) -> UInt64? {
         number(option, index).flatMap { UInt64(exactly: $0) }
     }
+
+    /// A size inside of a `key=value` option: bytes of `16MiB`, `16m` or `16777216`; nil when malformed.
+    package static func byteCount(_ text: String) -> UInt64? { OptionValue.bytes(text).flatMap { UInt64(exactly: $0) } }
 
     package func duration(_ option: OptionName, _ index: Int? = nil) -> Duration? {
         number(option, index).map { .milliseconds($0) }
@@ -64,8 +82,18 @@ package struct Configuration: Sendable {
     /// Given by someone, not the default.
     package func isSet(_ option: OptionName, _ index: Int? = nil) -> Bool { source(option, index) != .defaultValue }
 
-    /// Configured `N`s, ascending; never empty for commands that use them. With `--repo=N` just that one.
-    package var repositoryKeys: [Int] { integer(.repo).map { [$0] } ?? configuredRepositoryKeys }
+    /// The `N`s of the repositories to work on, ascending; never empty for commands that use them. With `--repo` just
+    /// those; without it the first for `backup` and all configured ones for the others.
+    package var repositoryKeys: [Int] {
+        let given = list(.repo)
+        if given.isEmpty {
+            return command == .backup ? Array(configuredRepositoryKeys.prefix(1)) : configuredRepositoryKeys
+        }
+        if given == ["all"] { return configuredRepositoryKeys }
+        return Set(given.compactMap { Int($0) }).sorted()
+    }
+    /// Those that locks on this host and the expiry after a backup cover: without `--repo` all, as with pgBackRest.
+    package var coveredRepositoryKeys: [Int] { isSet(.repo) ? repositoryKeys : configuredRepositoryKeys }
     package var postgresKeys: [Int] { integer(.pg).map { [$0] } ?? keys[.pg] ?? [1] }
     /// All `N`s, whatever `--repo` says.
     package var configuredRepositoryKeys: [Int] { keys[.repo] ?? [1] }
@@ -103,4 +131,11 @@ package struct Configuration: Sendable {
             }
         return resolved[OptionKey(name: option, index: index)]
     }
+}
+
+/// Its inputs hold secrets: it is shown as the log's first line shows it.
+extension Configuration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { ([command.rawValue] + arguments()).joined(separator: " ") }
+    package var debugDescription: String { description }
+    package var customMirror: Mirror { Mirror(self, children: []) }
 }

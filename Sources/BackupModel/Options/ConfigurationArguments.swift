@@ -21,10 +21,25 @@ extension Configuration {
         return found.sorted { ($0.name, $0.index) < ($1.name, $1.index) }.flatMap(\.words)
     }
 
+    /// The words after `argv[0]` that run this command in another role with the same options.
+    package func arguments(for role: CommandRole, parameters: [String]) -> [String] {
+        inputs.optionWords + ["\(command.rawValue):\(role.rawValue)"] + parameters
+    }
+
+    /// `archive-push`, or `archive-push:async`.
+    package var commandText: String {
+        role == .main ? command.rawValue : "\(command.rawValue):\(role.rawValue)"
+    }
+
+    /// What the log file of this command in another role is named after: `archive-push-async`.
+    package func logName(_ role: CommandRole) -> String {
+        role == .main ? command.rawValue : "\(command.rawValue)-\(role.rawValue)"
+    }
+
     private func isPassedOn(_ definition: OptionDefinition, _ option: ResolvedOption, to command: Command) -> Bool {
         switch definition.name {
         case .cmd, .execId, .jobRetry, .jobRetryInterval, .logFormat, .logLevelConsole, .logLevelFile,
-            .logLevelStderr, .logSubprocess, .logTimestamp, .processMax, .repoCipherType:
+            .logLevelStderr, .logSubprocess, .logTimestamp, .processMax, .rateLimitNetwork, .repoCipherType:
             false
         default:
             definition.isValid(for: command) && !definition.flags.contains(.secure)

@@ -14,8 +14,12 @@ extension Configuration {
     }
 
     private func checkSelection() throws(BackupError) {
-        for (option, group) in [(OptionName.repo, OptionDefinition.Group.repo), (.pg, .pg)] {
-            if let index = integer(option), keys[group]?.contains(index) == false {
+        let selections = [
+            (OptionName.repo, OptionDefinition.Group.repo, isSet(.repo) ? repositoryKeys : []),
+            (.pg, .pg, integer(.pg).map { [$0] } ?? []),
+        ]
+        for (option, group, selected) in selections {
+            if let index = selected.first(where: { keys[group]?.contains($0) == false }) {
                 throw BackupError(
                     .optionInvalidValue, "key '\(index)' is not valid for '\(option.rawValue)' option",
                     hint: "no option '\(group.rawValue)\(index)-…' is set")

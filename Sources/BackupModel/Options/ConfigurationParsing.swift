@@ -12,6 +12,7 @@ extension Configuration {
         var line = try ParsedCommandLine(arguments)
         var warnings: [String] = []
         var sections = try ConfigSections([])
+        var plan = ConfigFilePlan([:])
         if line.command.readsConfiguration {
             guard line.command.isSupported else {
                 throw BackupError(
@@ -19,11 +20,14 @@ extension Configuration {
                     "command '\(line.command.rawValue)' is known but not supported by this version of Permafrost")
             }
             try addEnvironment(environment, for: line.command, to: &line.options, warnings: &warnings)
-            sections = try ConfigSections(try readFiles(ConfigFilePlan(line.options)))
+            plan = ConfigFilePlan(line.options, isPgBackRest: ProgramVersion.isPgBackRest(programPath))
+            sections = try ConfigSections(try readFiles(plan))
         }
         return try Configuration(
             programPath: programPath, line, warnings,
-            Inputs(arguments: arguments, environment: environment, sections: sections))
+            Inputs(
+                arguments: arguments, environment: environment, sections: sections, optionWords: line.optionWords,
+                filePlan: plan))
     }
 
     /// The same from values alone.
@@ -61,13 +65,20 @@ extension Configuration {
     ) throws(BackupError) {
         var options = line.options
         self.command = line.command
+        role = line.role
         self.parameters = line.parameters
         self.programPath = programPath
         self.warnings = warnings
         self.inputs = inputs
         resolved = [:]
         keys = [:]
-        if command == .help { return }
+        if command == .help {
+            if options[OptionKey(name: .man, index: 0)]?.isNegated == false {
+                resolved[OptionKey(name: .man, index: 0)] = ResolvedOption(
+                    value: .bool(true), text: "y", source: .commandLine)
+            }
+            return
+        }
         try addFiles(
             inputs.sections, for: command, stanza: options[OptionKey(name: .stanza, index: 0)]?.values.first,
             to: &options, warnings: &self.warnings)
@@ -80,6 +91,6 @@ extension Configuration {
 }
 
 extension Command {
-    /// `help` and `version` work even where the configuration is broken.
-    package var readsConfiguration: Bool { self != .help && self != .version }
+    /// `help`, `version` and `completion` work even where the configuration is broken.
+    package var readsConfiguration: Bool { self != .help && self != .version && self != .completion }
 }

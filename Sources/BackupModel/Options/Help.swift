@@ -1,7 +1,7 @@
 /// The text of `help`, for 80 columns.
 package enum Help {
     static let width = 80
-    private static let headings = [
+    static let headings = [
         "Command Options", "General Options", "Log Options", "PostgreSQL Options", "Repository Options",
     ]
 
@@ -38,16 +38,23 @@ package enum Help {
         return text(of: definition, for: command, program)
     }
 
-    /// What `version` prints: `--output=num` gives one number that grows with each version.
-    package static func version(output: String? = nil) -> String {
-        guard output == "num" else { return "Permafrost \(ProgramVersion.number)" }
-        let parts = ProgramVersion.number.split(separator: ".").compactMap { Int($0) }
+    /// What `version` prints: `--output=num` gives one number that grows with each version. Scripts that call us as
+    /// pgbackrest read its version there, and behind it they may find whom they really called.
+    package static func version(output: String? = nil, programPath: String = "permafrost") -> String {
+        let number = ProgramVersion.number(calledAs: programPath)
+        guard output == "num" else { return title(programPath) }
+        let parts = number.split(separator: ".").compactMap { Int($0) }
         return String(parts.reduce(0) { $0 * 1000 + $1 })
+    }
+
+    private static func title(_ programPath: String) -> String {
+        let ours = "Permafrost \(ProgramVersion.number)"
+        return ProgramVersion.isPgBackRest(programPath) ? "pgBackRest \(ProgramVersion.pgBackRest) (\(ours))" : ours
     }
 
     private static func general(_ program: String) -> String {
         var lines = [
-            "Permafrost \(ProgramVersion.number) - backup and restore for PostgreSQL", "",
+            "\(title(program)) - backup and restore for PostgreSQL", "",
             "Usage:", "    \(program) [options] COMMAND [parameters]", "", "Commands:",
         ]
         for command in Command.allCases where command.isSupported { lines += entry(command) }
@@ -99,9 +106,10 @@ package enum Help {
         var lines = ["\(program) \(command.rawValue) --\(name)", ""] + wrapped(option.summary(for: command), indent: 0)
         if let details = option.details(for: command) { lines += [""] + wrapped(details, indent: 0) }
         if option.isUnsupported(for: command) {
-            lines += ["", "Known, but not supported by this version of Permafrost."]
-        } else if option.support(for: command) == .accepted {
-            lines += ["", "Accepted; it has no effect in this version of Permafrost."]
+            let reason = option.reasonForRefusal.map { ": \($0)" } ?? ""
+            lines += [""] + wrapped("Known, but not supported by this version of Permafrost\(reason).", indent: 0)
+        } else if let reason = option.reasonForNoEffect(for: command) {
+            lines += [""] + wrapped("Accepted; it has no effect in this version of Permafrost: \(reason).", indent: 0)
         }
         lines += [""]
         for (title, text) in facts(option, command, program) {
@@ -122,7 +130,9 @@ package enum Help {
         }
         let unsupported = option.unsupportedValues(for: command)
         let allowed = option.allowed(for: command)
-        if !allowed.isEmpty {
+        if option.type == .keys, let word = allowed.first {
+            facts.append(("several", "may be repeated; \(word) stands for every one that is configured"))
+        } else if !allowed.isEmpty {
             facts.append(("allowed", allowed.filter { !unsupported.contains($0) }.joined(separator: ", ")))
         }
         if !unsupported.isEmpty { facts.append(("not supported", unsupported.joined(separator: ", "))) }
@@ -204,6 +214,7 @@ extension OptionDefinition {
         case .path: "absolute path"
         case .list: "text, may be repeated"
         case .hash: "key=value, may be repeated"
+        case .keys: "number"
         }
     }
 }

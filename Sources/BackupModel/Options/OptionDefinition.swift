@@ -28,6 +28,8 @@ package final class OptionDefinition: Sendable {
         case list
         /// The same, of `key=value`.
         case hash
+        /// Numbers of a group's members: one, or, for commands that allow `all`, several or all of them.
+        case keys
     }
 
     package enum Support: Sendable {
@@ -222,7 +224,13 @@ extension OptionDefinition {
 
     /// Whether `--reset-x` is taken: what cannot be in a file need not be reset.
     package var isResettable: Bool { section != .commandLine }
-    package var isRepeatable: Bool { type == .list || type == .hash }
+    /// Whether several values are taken from a source; of `.keys` it depends on the command.
+    package var isRepeatable: Bool {
+        switch type {
+        case .list, .hash, .keys: true
+        default: false
+        }
+    }
 
     /// With the group's number: `repo-path` of 2 is `repo2-path`.
     package func displayName(_ index: Int?) -> String {

@@ -51,8 +51,29 @@ extension OptionDefinition {
             "With --no-online PostgreSQL must be stopped, and needs no running archive."
         case .processMax:
             "As many as there are CPUs to spare. Connections to remote stores are counted apart from it."
+        case .ioTimeout:
+            "Bounds connecting to PostgreSQL; db-timeout bounds what is asked of it then."
+        case .jobRetry:
+            "Calls to a repository that failed for a reason that may pass, such as a file server that restarts, are "
+                + "made again: soon, then after each job-retry-interval."
+        case .pgVersionForce:
+            "For builds of PostgreSQL whose control file and WAL carry numbers of their own. They must be laid out as "
+                + "those of the version named."
+        case .priority:
+            "Only root may use a value below the present one."
+        case .rateLimitDisk:
+            "All workers of the run share it. In a backup it bounds what is read from the data directory, in a "
+                + "restore what is written into it. pgBackRest has no such option."
+        case .rateLimitNetwork:
+            "All workers and all repositories of the run share it: what is stored and what is fetched, as it lies in "
+                + "the repository, also when that is a directory. pgBackRest has no such option."
+        case .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency:
+            "Counted apart from process-max. What counts is a call that runs: opening, one chunk, the commit; a file "
+                + "that is open but idle does not. By default there is no limit. pgBackRest has no such option."
         case .recoveryOption:
             "Written as it is into postgresql.auto.conf (recovery.conf before PostgreSQL 12). May be repeated."
+        case .repo where command == .backup:
+            "By default the first. The database is read once, however many repositories the backup goes into."
         case .repo:
             "By default the first configured repository that can serve."
         case .repoPath:
@@ -78,12 +99,50 @@ extension OptionDefinition {
             "pause waits for a decision, promote opens the server for writing, shutdown stops it."
         case .targetTimeline:
             "current, latest, or the number of a timeline."
+        case .verifyBudget:
+            "What was not read for the longest time comes first, so that runs with a budget read all of a repository in "
+                + "turns. A run without it reads all."
         case .type where command == .restore:
             "default recovers to the end of the archive; immediate until the cluster is consistent; time, lsn, name "
                 + "and xid until --target; standby goes on following; preserve keeps the recovery files that are "
                 + "there; none writes no recovery files."
         default: nil
         }
+    }
+
+    /// Why an accepted option changes nothing; nil for those that do, or are refused.
+    package func reasonForNoEffect(for command: Command) -> String? {
+        guard support(for: command) == .accepted else { return nil }
+        switch name {
+        case .compressLevelNetwork: return "no protocol runs between hosts in this version"
+        case .protocolTimeout: return "workers are threads of one process, with which no protocol is spoken"
+        case .sckBlock, .sckKeepAlive, .tcpKeepAliveCount, .tcpKeepAliveIdle, .tcpKeepAliveInterval:
+            return "no repository or host is reached by network in this version"
+        case .logSubprocess: return "workers are threads, and what they do is in the one log"
+        case .stopAuto: return "obsolete: the server ends a backup with its session"
+        case .beta, .execId, .lock, .pgLocal, .process, .remoteType, .repoLocal:
+            return "between pgBackRest's own processes only"
+        default: return "nothing that it would change exists in this version"
+        }
+    }
+
+    /// Why this version refuses the option or some of its values, as far as there is more to say.
+    package var reasonForRefusal: String? {
+        switch name {
+        case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostUser: return "hosts are not reached by SSH"
+        case .repoTargetTime: return "it needs an object store that keeps versions"
+        case .tlsCipher12, .tlsCipher13: return "no repository or host is reached by network in this version"
+        case .repoType: return "repositories are directories (posix, cifs) in this version"
+        default: break
+        }
+        if name.rawValue.hasPrefix("repo-sftp-") { return "there are no repositories by SFTP" }
+        if ["pg-host", "repo-host", "tls-server-"].contains(where: name.rawValue.hasPrefix) {
+            return "commands run on the database host in this version"
+        }
+        if ["repo-azure-", "repo-gcs-", "repo-s3-", "repo-storage-"].contains(where: name.rawValue.hasPrefix) {
+            return "repositories are directories (posix, cifs) in this version"
+        }
+        return nil
     }
 
     /// A value as one would write it, other than the default where that is possible.

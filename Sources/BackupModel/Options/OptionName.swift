@@ -200,5 +200,11 @@ package enum OptionName: String, CaseIterable, Sendable {
     case repoSftpPublicKeyFile = "repo-sftp-public-key-file"
     // Ours.
     case logFormat = "log-format"
+    case man
     case progress
+    case rateLimitDisk = "rate-limit-disk"
+    case rateLimitNetwork = "rate-limit-network"
+    case repoStorageDownloadConcurrency = "repo-storage-download-concurrency"
+    case repoStorageUploadConcurrency = "repo-storage-upload-concurrency"
+    case verifyBudget = "verify-budget"
 }

@@ -156,11 +156,18 @@ struct OptionResolver {
         _ match: Match?
     ) throws(BackupError) {
         result.source = option.source
+        if definition.flags.contains(.secure) {
+            result.value = .secret(Secret(try checkedText(option.values.first ?? "", definition, display)))
+            return
+        }
         switch definition.type {
         case .bool:
             result.value = .bool(!option.isNegated)
             result.text = option.isNegated ? "n" : "y"
         case .list:
+            result.value = .list(option.values)
+        case .keys:
+            try checkKeys(option.values, definition, display)
             result.value = .list(option.values)
         case .hash:
             result.value = .pairs(try pairs(option.values, display))
@@ -173,6 +180,27 @@ struct OptionResolver {
             try checkAllowed(value, text, definition, display)
             result.value = value
             result.text = text
+        }
+    }
+
+    private func checkKeys(
+        _ values: [String], _ definition: OptionDefinition, _ display: String
+    ) throws(BackupError) {
+        let words = definition.allowed(for: command)
+        if values.count > 1 {
+            if words.isEmpty {
+                throw BackupError(.optionInvalid, "option '\(display)' cannot be set multiple times")
+            }
+            if let word = values.first(where: words.contains) {
+                throw BackupError(
+                    .optionInvalidValue, "'\(word)' must be the only value of the '\(display)' option")
+            }
+        }
+        for text in values where !words.contains(text) {
+            guard let number = Int64(text) else {
+                throw BackupError(.optionInvalidValue, "'\(text)' is not valid for '\(display)' option")
+            }
+            try checkRange(number, text, definition, display, nil)
         }
     }
 
@@ -225,8 +253,9 @@ struct OptionResolver {
         _ number: Int64, _ text: String, _ definition: OptionDefinition, _ display: String, _ match: Match?
     ) throws(BackupError) {
         for range in definition.ranges where range.when == nil || range.when == match?.value {
-            guard case .number(let minimum)? = OptionValue.scalar(range.minimum, type: definition.type),
-                case .number(let maximum)? = OptionValue.scalar(range.maximum, type: definition.type),
+            let type = definition.type == .keys ? .integer : definition.type
+            guard case .number(let minimum)? = OptionValue.scalar(range.minimum, type: type),
+                case .number(let maximum)? = OptionValue.scalar(range.maximum, type: type),
                 number < minimum || number > maximum
             else { continue }
             var message = "'\(text)' is out of range for '\(display)' option"
@@ -265,6 +294,7 @@ struct OptionResolver {
             subject = "option '\(display)'"
         }
         throw BackupError(
-            .featureNotSupported, "\(subject) is known but not supported by this version of Permafrost")
+            .featureNotSupported, "\(subject) is known but not supported by this version of Permafrost",
+            hint: definition.reasonForRefusal)
     }
 }

@@ -4,6 +4,8 @@ enum OptionValue: Equatable, Sendable {
     /// Numbers as such, sizes in bytes, times in milliseconds.
     case number(Int64)
     case text(String)
+    /// Of options that are secrets.
+    case secret(Secret<String>)
     case list([String])
     case pairs([Pair])
 
@@ -20,7 +22,7 @@ enum OptionValue: Equatable, Sendable {
         case .size: bytes(text).map { .number($0) }
         case .time: milliseconds(text).map { .number($0) }
         case .string, .enumeration, .path: .text(text)
-        case .list, .hash: nil
+        case .list, .hash, .keys: nil
         }
     }
 
@@ -59,7 +61,7 @@ enum OptionValue: Equatable, Sendable {
 struct ResolvedOption: Sendable {
     /// nil when unset, or negated without being a bool.
     var value: OptionValue?
-    /// As it was given, apart from a path's last `/`.
+    /// As it was given, apart from a path's last `/`; nil for a secret.
     var text: String?
     var source = Configuration.Source.defaultValue
     var isNegated = false

@@ -3,3 +3,4 @@
 #include "crc32c.h"
 #include "sha1.h"
 #include "system.h"
+#include "xxh3.h"

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <sys/types.h>
 
 /// The name of a directory entry, where readdir(3) put it. Swift would copy `d_name` as a tuple of 256 bytes, which
 /// reads past the end of a record.
@@ -9,5 +10,13 @@ static inline const char *linux_entry_name(const struct dirent *entry) { return 
 /// renameat2(2) with RENAME_NOREPLACE: 0, or -1 with errno (EEXIST; EINVAL where the file system cannot do it).
 int linux_rename_no_replace(const char *from, const char *to);
 
+/// Lets the system keep no image of this process: no core file, none for a collector, no reading of its memory by other
+/// processes of the same user. Until the next execve. 0, or -1 with errno.
+int linux_disable_core_dumps(void);
+
 /// flock(2); Swift sees only the structure of that name. 0, or -1 with errno.
 int linux_flock(int descriptor, int operation);
+
+/// Starts a program in a session of its own, with standard streams on /dev/null, no other descriptor, and no signal
+/// blocked. 0, or an errno.
+int linux_spawn_session(pid_t *process, const char *path, char *const arguments[], char *const environment[]);

@@ -82,7 +82,8 @@ struct InfoFileReader: ~Copyable {
         guard let section else {
             guard lineNumber > 1 || !line.starts(with: "Salted__".utf8) else {
                 throw BackupError(
-                    .crypto, "the file is encrypted", hint: "is repo-cipher-type set for this repository?")
+                    .crypto, "the file is encrypted",
+                    hint: "set repo-cipher-type and repo-cipher-pass for this repository")
             }
             throw problem("a section was expected, not '\(line.excerpt)'")
         }
@@ -152,7 +153,7 @@ struct InfoFileReader: ~Copyable {
     private mutating func cipher(_ key: UnsafeRawBufferPointer, _ value: inout JSONReader) throws(BackupError) {
         guard key == InfoFileSyntax.cipherPassKey else { return try value.skip() }
         do throws(BackupError) {
-            facts.cipherPass = try value.string()
+            facts.cipherPass = Secret(try value.string())
         } catch {
             throw BackupError(error.code, "invalid passphrase")
         }

@@ -21,7 +21,7 @@ protocol InfoFileSink {
 /// What a file says of itself.
 struct InfoFileFacts {
     var writerVersion = ""
-    var cipherPass: String?
+    var cipherPass: Secret<String>?
 }
 
 extension UnsafeRawBufferPointer {

@@ -68,10 +68,10 @@ struct InfoFileWriter: ~Copyable {
         value(InfoFileSyntax.versionKey, writerVersion, in: &bytes)
     }
 
-    mutating func cipher(_ cipherPass: String?, in bytes: inout [UInt8]) {
+    mutating func cipher(_ cipherPass: Secret<String>?, in bytes: inout [UInt8]) {
         guard let cipherPass else { return }
         beginSection(InfoFileSyntax.cipherSection)
-        value(InfoFileSyntax.cipherPassKey, cipherPass, in: &bytes)
+        value(InfoFileSyntax.cipherPassKey, cipherPass.revealed, in: &bytes)
     }
 
     /// The section that closes each file.

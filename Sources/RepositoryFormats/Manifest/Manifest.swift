@@ -23,7 +23,7 @@ package struct Manifest: Sendable {
     package var database: BackupInfo.Database
     package var options: ManifestOptions
     package var targets: [ManifestTarget] = []
-    package var cipherPass: String?
+    package var cipherPass: Secret<String>?
     package var databases: [ManifestDatabase] = []
     package var annotations: [String: String] = [:]
     package var files = ManifestFiles()

@@ -135,18 +135,18 @@ extension ManifestFiles {
         }
     }
 
-    struct Sums {
-        var size: UInt64 = 0
-        var sizeDelta: UInt64 = 0
-        var repoSize: UInt64 = 0
-        var repoSizeDelta: UInt64 = 0
-        var mapSize: UInt64 = 0
-        var mapSizeDelta: UInt64 = 0
-        var hasErrors = false
+    package struct Sums {
+        package var size: UInt64 = 0
+        package var sizeDelta: UInt64 = 0
+        package var repoSize: UInt64 = 0
+        package var repoSizeDelta: UInt64 = 0
+        package var mapSize: UInt64 = 0
+        package var mapSizeDelta: UInt64 = 0
+        package var hasErrors = false
     }
 
     /// What `backup.info` says of all files; sums beyond 64 bits, which no real backup has, stay at the greatest number.
-    func sums() -> Sums {
+    package func sums() -> Sums {
         var sums = Sums()
         for index in 0..<count {
             let size = size(index)

@@ -135,6 +135,79 @@ package struct ManifestFiles: Sendable {
     }
 }
 
+// MARK: What another manifest says of the same files
+
+extension ManifestFiles {
+    package func sizeOriginal(_ index: Int) -> UInt64 { rarity(index)?.sizeOriginal ?? sizes[index] }
+    /// Bytes; 0: not block incremental.
+    package func blockSize(_ index: Int) -> UInt32 { rarity(index)?.blockSize ?? 0 }
+    package func blockMapSize(_ index: Int) -> UInt64 { rarity(index)?.blockMapSize ?? 0 }
+
+    /// For each row that of `other` with the same name, or -1. Both must be sorted.
+    package func rows(in other: ManifestFiles) -> [Int32] {
+        var rows = [Int32](repeating: -1, count: count)
+        nameBytes.withUnsafeBytes { names in
+            other.nameBytes.withUnsafeBytes { otherNames in
+                var row = 0
+                var otherRow = 0
+                while row < count, otherRow < other.count {
+                    let order = Self.compare(nameBytes(row, in: names), other.nameBytes(otherRow, in: otherNames))
+                    if order == 0 { rows[row] = Int32(otherRow) }
+                    if order <= 0 { row += 1 }
+                    if order >= 0 { otherRow += 1 }
+                }
+            }
+        }
+        return rows
+    }
+
+    /// Takes over what row `otherRow` of `other` says of the content and of where it is stored; name, size, time, mode
+    /// and owner stay.
+    /// - Parameter ownReference: the number of the backup that `other` is of, for what is stored there.
+    package mutating func inherit(_ row: Int, from other: ManifestFiles, _ otherRow: Int, ownReference: Int?) {
+        repoSizes[row] = other.repoSizes[otherRow]
+        checksums[row] = other.checksums[otherRow]
+        repoChecksums[row] = other.repoChecksums[otherRow]
+        flags[row] = other.flags[otherRow]
+        bundleIDs[row] = other.bundleIDs[otherRow]
+        bundleOffsets[row] = other.bundleOffsets[otherRow]
+        let reference = other.references[otherRow]
+        references[row] =
+            reference == Self.noReference ? ownReference.map { UInt32($0) } ?? Self.noReference : reference
+        if var rarity = other.rarity(otherRow), rarity.blockSize != 0 || !rarity.invalidPages.isEmpty {
+            rarity.sizeOriginal = sizes[row]
+            setRarity(rarity, at: row)
+        } else {
+            rarityIndexes[row] = 0
+        }
+    }
+
+    /// Forgets the content's checksums, but not where a block map is.
+    package mutating func forgetContent(_ row: Int) { flags[row] = [] }
+
+    /// Whether anything is said of the content, or of where it is stored.
+    package func isStored(_ row: Int) -> Bool {
+        flags[row] != [] || references[row] != Self.noReference || bundleIDs[row] != 0 || rarityIndexes[row] != 0
+    }
+
+    /// Forgets the content and where it is stored.
+    package mutating func forgetStored(_ row: Int) {
+        flags[row] = []
+        repoSizes[row] = sizes[row]
+        references[row] = Self.noReference
+        bundleIDs[row] = 0
+        bundleOffsets[row] = 0
+        rarityIndexes[row] = 0
+    }
+
+    /// Makes a row of size 0 one that needs no object.
+    package mutating func setEmpty(_ row: Int) {
+        forgetStored(row)
+        checksums[row] = PackedDigest(.ofNothing)
+        flags[row] = .checksum
+    }
+}
+
 // MARK: Rows as the codec sees them
 
 extension ManifestFiles {

@@ -2,25 +2,25 @@ extension OptionDefinition {
     /// How WAL is archived and backups are made.
     static let archiveAndBackup: [OptionDefinition] = [
         OptionDefinition(
-            .archiveAsync, .bool, .global, [.archiveGet, .archivePush], default: "n", support: .notYet,
+            .archiveAsync, .bool, .global, [.archiveGet, .archivePush], default: "n",
             summary: "push and fetch WAL in the background, ahead of PostgreSQL"),
         OptionDefinition(
             .archiveGetQueueMax, .size, .global, [.archiveGet], default: "128MiB",
-            ranges: [OptionRange("0B", "4PiB")], support: .notYet, example: "1GiB",
+            ranges: [OptionRange("0B", "4PiB")], example: "1GiB",
             summary: "how much WAL may be fetched ahead"),
         OptionDefinition(
             .archiveHeaderCheck, .bool, .global, [.archivePush], default: "y",
             summary: "compare the header of each WAL segment with the stanza"),
         OptionDefinition(
-            .archiveMissingRetry, .bool, .global, [.archiveGet], default: "y", support: .accepted,
+            .archiveMissingRetry, .bool, .global, [.archiveGet], default: "y",
             summary: "ask again for WAL that was missing a moment ago"),
         OptionDefinition(
             .archivePushBatchSize, .size, .global, [.archivePush], default: "16GiB",
-            ranges: [OptionRange("1MiB", "4PiB")], support: .accepted, example: "1GiB",
+            ranges: [OptionRange("1MiB", "4PiB")], example: "1GiB",
             summary: "how much WAL one background push takes on"),
         OptionDefinition(
             .archivePushQueueMax, .size, .global, [.archivePush], ranges: [OptionRange("0B", "4PiB")],
-            deprecated: ["archive-queue-max"], support: .notYet, example: "100GiB",
+            deprecated: ["archive-queue-max"], example: "100GiB",
             summary: "drop WAL, and so break the archive, when this much is waiting"),
         OptionDefinition(
             .annotation, .hash, .global, [.annotate, .backup], example: "reason=upgrade",
@@ -46,7 +46,7 @@ extension OptionDefinition {
             summary: "refuse to work with archive_mode=always"),
         OptionDefinition(
             .backupStandby, .enumeration, .global, [.backup, .check], default: "n", allowed: ["n", "prefer", "y"],
-            flags: [.boolLike], support: .notYet,
+            flags: [.boolLike],
             summary: "read files from a standby, to spare the primary"),
         OptionDefinition(
             .checksumPage, .bool, .global, [.backup],
@@ -62,10 +62,10 @@ extension OptionDefinition {
             summary: "run expire when the backup is complete"),
         OptionDefinition(
             .manifestSaveThreshold, .size, .global, [.backup], default: "1GiB", ranges: [OptionRange("1B", "1TiB")],
-            support: .accepted, example: "512MiB",
+            example: "512MiB",
             summary: "save the list of files each time this much has been copied"),
         OptionDefinition(
-            .resume, .bool, .global, [.backup], default: "y", support: .accepted,
+            .resume, .bool, .global, [.backup], default: "y",
             summary: "keep what an interrupted backup has copied"),
         OptionDefinition(
             .startFast, .bool, .global, [.backup], default: "n",

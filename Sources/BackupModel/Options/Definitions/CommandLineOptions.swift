@@ -2,7 +2,7 @@ extension OptionDefinition {
     /// Options of the command line and the environment: never in a file, apart from `stanza`'s sections.
     static let commandLine: [OptionDefinition] = [
         OptionDefinition(
-            .archiveExpireBefore, .string, .commandLine, [.expire], support: .notYet,
+            .archiveExpireBefore, .string, .commandLine, [.expire],
             example: "000000010000000000000010",
             summary: "remove WAL older than this segment, whatever the retention says"),
         OptionDefinition(
@@ -33,7 +33,10 @@ extension OptionDefinition {
             .help, .bool, .commandLine, [.help], default: "n",
             summary: "show help"),
         OptionDefinition(
-            .oldest, .bool, .commandLine, [.expire], default: "n", support: .notYet,
+            .man, .bool, .commandLine, [.help], default: "n",
+            summary: "write the manual page, for man"),
+        OptionDefinition(
+            .oldest, .bool, .commandLine, [.expire], default: "n",
             overrides: [
                 OptionOverride([.expire], dependency: Dependency(.stanza))
             ],
@@ -43,15 +46,15 @@ extension OptionDefinition {
             flags: [.negatable],
             summary: "back up a running server; --no-online copies one that is stopped"),
         OptionDefinition(
-            .output, .enumeration, .commandLine, [.info, .manifest, .repoLs, .verify, .version], default: "text",
-            allowed: ["text", "json"],
+            .output, .enumeration, .commandLine, [.expire, .info, .manifest, .repoLs, .verify, .version],
+            default: "text", allowed: ["text", "json"],
             overrides: [
                 OptionOverride([.verify], default: "none", allowed: ["none", "text"]),
                 OptionOverride([.version], default: "text", allowed: ["text", "num"]),
             ],
             summary: "the form in which the result is printed"),
         OptionDefinition(
-            .reference, .string, .commandLine, [.manifest], support: .notYet, example: "20260101-120000F",
+            .reference, .string, .commandLine, [.manifest], example: "20260101-120000F",
             summary: "show only files that are stored in this backup"),
         OptionDefinition(
             .set, .string, .commandLine, [.annotate, .expire, .info, .manifest, .restore, .verify],
@@ -94,7 +97,7 @@ extension OptionDefinition {
             .type, .enumeration, .commandLine, [.backup, .info, .restore], required: true,
             overrides: [
                 OptionOverride(
-                    [.backup], default: "incr", allowed: ["full", "diff", "incr"], unsupportedValues: ["diff", "incr"],
+                    [.backup], default: "incr", allowed: ["full", "diff", "incr"],
                     example: "full", summary: "the kind of backup"),
                 OptionOverride(
                     [.info], required: false, allowed: ["full", "diff", "incr"],
@@ -106,8 +109,11 @@ extension OptionDefinition {
             ],
             summary: "the kind of backup, or how far to recover"),
         OptionDefinition(
-            .verbose, .bool, .commandLine, [.verify], default: "n", support: .notYet,
+            .verbose, .bool, .commandLine, [.verify], default: "n",
             summary: "print what was found for each backup and each archive"),
+        OptionDefinition(
+            .verifyBudget, .time, .commandLine, [.verify], ranges: [OptionRange("1s", "52w")], example: "10m",
+            summary: "how long to read; the next run goes on where this one ended"),
         OptionDefinition(
             .version, .bool, .commandLine, [.help], default: "n",
             summary: "show the version"),
@@ -133,20 +139,19 @@ extension OptionDefinition {
             example: "passphrase",
             summary: "passphrase to use for the file instead of the repository's"),
         OptionDefinition(
-            .filter, .string, .commandLine, [.manifest, .repoLs], support: .notYet, example: "backup.info$",
+            .filter, .string, .commandLine, [.manifest, .repoLs], example: "backup.info$",
             summary: "list only paths that match this regular expression"),
         OptionDefinition(
-            .ignoreMissing, .bool, .commandLine, [.repoGet], default: "n", support: .notYet,
+            .ignoreMissing, .bool, .commandLine, [.repoGet], default: "n",
             summary: "succeed when the file is not there"),
         OptionDefinition(
-            .raw, .bool, .commandLine, [.repoGet, .repoPut], default: "n", support: .notYet,
+            .raw, .bool, .commandLine, [.repoGet, .repoPut], default: "n",
             summary: "pass the file on as it is stored, without decryption"),
         OptionDefinition(
-            .recurse, .bool, .commandLine, [.repoLs, .repoRm], default: "n", support: .notYet,
+            .recurse, .bool, .commandLine, [.repoLs, .repoRm], default: "n",
             summary: "go into directories"),
         OptionDefinition(
             .sort, .enumeration, .commandLine, [.repoLs], default: "asc", allowed: ["none", "asc", "desc"],
-            support: .notYet,
             summary: "the order of the list"),
     ]
 }

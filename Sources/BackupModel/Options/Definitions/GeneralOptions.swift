@@ -52,27 +52,24 @@ extension OptionDefinition {
             summary: "how files in the repository are compressed"),
         OptionDefinition(
             .delta, .bool, .global, [.backup, .restore], default: "n",
-            overrides: [
-                OptionOverride([.backup], support: .notYet)
-            ],
             summary: "keep files that are already right, found by checksum"),
         OptionDefinition(
-            .ioTimeout, .time, .global, .work, default: "1m", ranges: [OptionRange("100ms", "1h")],
-            support: .accepted, example: "30s",
-            summary: "how long to wait for a read or write on a connection"),
+            .ioTimeout, .time, .global, .work, default: "1m", ranges: [OptionRange("100ms", "1h")], example: "30s",
+            summary: "how long to wait for a connection, and for a read or write on it"),
         OptionDefinition(
             .jobRetry, .integer, .global, .parallel, default: "2", ranges: [OptionRange("0", "360")],
-            flags: [.internalUse], support: .accepted, example: "3",
+            flags: [.internalUse], example: "3",
             overrides: [
                 OptionOverride([.archiveGet, .archivePush], default: "1")
             ],
             summary: "how many times a failed file is tried again"),
         OptionDefinition(
             .jobRetryInterval, .time, .global, .parallel, default: "15s", ranges: [OptionRange("0s", "15m")],
-            flags: [.internalUse], support: .accepted, example: "30s",
+            flags: [.internalUse], example: "30s",
             summary: "how long to wait before the second and later retries"),
         OptionDefinition(
-            .lockPath, .path, .global, .locking, default: "/tmp/pgbackrest", example: "/run/permafrost",
+            .lockPath, .path, .global, .locking.union(.check), default: "/tmp/pgbackrest",
+            example: "/run/permafrost", overrides: [OptionOverride([.check], isInternal: true)],
             summary: "directory of the lock files"),
         OptionDefinition(
             .neutralUmask, .bool, .global, .work, default: "y",
@@ -88,11 +85,11 @@ extension OptionDefinition {
             support: .accepted, example: "31m",
             summary: "how long to wait for an answer from a worker or another host"),
         OptionDefinition(
-            .spoolPath, .path, .global, [.archiveGet, .archivePush, .restore], default: "/var/spool/pgbackrest",
-            support: .accepted, example: "/var/spool/permafrost",
+            .spoolPath, .path, .global, [.archiveGet, .archivePush, .check, .restore], default: "/var/spool/pgbackrest",
+            example: "/var/spool/permafrost",
             overrides: [
                 OptionOverride([.archiveGet, .archivePush], dependency: Dependency(.archiveAsync, in: ["y"])),
-                OptionOverride([.restore], isInternal: true),
+                OptionOverride([.check, .restore], isInternal: true),
             ],
             summary: "directory where asynchronous archiving keeps its state"),
         OptionDefinition(
@@ -146,5 +143,14 @@ extension OptionDefinition {
         OptionDefinition(
             .progress, .bool, .global, [.backup, .restore], default: "y",
             summary: "show how far the command is, when the output is a terminal"),
+        OptionDefinition(
+            .rateLimitDisk, .size, .global, [.backup, .restore], ranges: [OptionRange("64KiB", "1PiB")],
+            example: "50MiB",
+            summary: "bytes a second to read from, or restore to, the data directory"),
+        OptionDefinition(
+            .rateLimitNetwork, .size, .global, CommandSet.parallel.union(.verify),
+            ranges: [OptionRange("64KiB", "1PiB")],
+            example: "50MiB",
+            summary: "bytes a second to move to and from repositories"),
     ]
 }

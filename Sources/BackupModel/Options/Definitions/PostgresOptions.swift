@@ -97,7 +97,7 @@ extension OptionDefinition {
             .pgUser, .string, .stanza, .database, group: .pg, dependency: Dependency(.pgPath), example: "backup",
             summary: "database user to connect as"),
         OptionDefinition(
-            .pgVersionForce, .string, .stanza, .versioned, support: .notYet, example: "17",
+            .pgVersionForce, .string, .stanza, .versioned, example: "17",
             summary: "take this as the version of PostgreSQL, whatever its files say"),
     ]
 }

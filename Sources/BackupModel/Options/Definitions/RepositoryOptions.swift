@@ -2,7 +2,11 @@ extension OptionDefinition {
     /// Where backups are kept and for how long.
     static let repository: [OptionDefinition] = [
         OptionDefinition(
-            .repo, .integer, .commandLine, .oneRepository, ranges: [OptionRange("1", "256")], example: "2",
+            .repo, .keys, .commandLine, .oneRepository, ranges: [OptionRange("1", "256")], example: "2",
+            overrides: [
+                OptionOverride(
+                    [.backup], allowed: ["all"], summary: "back up into this repository; several in one pass, or all")
+            ],
             summary: "work on this repository only"),
         OptionDefinition(
             .repoType, .enumeration, .global, .work, group: .repo, default: "posix",
@@ -15,17 +19,16 @@ extension OptionDefinition {
             summary: "directory of the repository"),
         OptionDefinition(
             .repoCipherType, .enumeration, .global, .work, group: .repo, default: "none",
-            allowed: ["none", "aes-256-cbc"], deprecated: ["repo-cipher-type"], unsupportedValues: ["aes-256-cbc"],
+            allowed: ["none", "aes-256-cbc"], deprecated: ["repo-cipher-type"],
             summary: "how files in the repository are encrypted"),
         OptionDefinition(
             .repoCipherPass, .string, .global, .work, group: .repo, required: true,
             dependency: Dependency(.repoCipherType, in: ["aes-256-cbc"]), deprecated: ["repo-cipher-pass"],
-            flags: [.secure], support: .notYet,
+            flags: [.secure],
             summary: "passphrase of the repository"),
         OptionDefinition(
             .repoHardlink, .bool, .global, [.backup], group: .repo, default: "n",
             dependency: Dependency(.repoBundle, in: ["n"], otherwise: "n"), deprecated: ["hardlink"],
-            support: .notYet,
             summary: "link files that did not change between backups"),
         OptionDefinition(
             .repoSymlink, .bool, .global, [.backup, .expire], group: .repo, default: "y",
@@ -35,6 +38,14 @@ extension OptionDefinition {
             .repoTargetTime, .string, .global, [.archiveGet, .info, .manifest, .repoGet, .repoLs, .restore, .verify],
             support: .notYet, example: "2026-01-01 12:00:00+00",
             summary: "see the repository as it was at this time"),
+        OptionDefinition(
+            .repoStorageDownloadConcurrency, .integer, .global, .work, group: .repo,
+            ranges: [OptionRange("1", "1024")], example: "16",
+            summary: "how many downloads from the repository are in flight at once"),
+        OptionDefinition(
+            .repoStorageUploadConcurrency, .integer, .global, .work, group: .repo,
+            ranges: [OptionRange("1", "1024")], example: "16",
+            summary: "how many uploads to the repository are in flight at once"),
         OptionDefinition(
             .repoRetentionFullType, .enumeration, .global, [.backup, .expire], group: .repo, default: "count",
             allowed: ["count", "time"],
@@ -60,45 +71,45 @@ extension OptionDefinition {
             ranges: [OptionRange("0", "9999999")], example: "365",
             summary: "days for which manifests of expired backups are kept"),
         OptionDefinition(
-            .repoBundle, .bool, .global, [.backup], group: .repo, default: "n", support: .notYet,
+            .repoBundle, .bool, .global, [.backup], group: .repo, default: "n",
             summary: "store small files together"),
         OptionDefinition(
             .repoBundleSize, .size, .global, [.backup], group: .repo, default: "20MiB",
-            ranges: [OptionRange("1MiB", "1PiB")], dependency: Dependency(.repoBundle, in: ["y"]), support: .notYet,
+            ranges: [OptionRange("1MiB", "1PiB")], dependency: Dependency(.repoBundle, in: ["y"]),
             example: "40MiB",
             summary: "size that a bundle grows to"),
         OptionDefinition(
             .repoBundleLimit, .size, .global, [.backup], group: .repo, default: "2MiB",
-            ranges: [OptionRange("8KiB", "1PiB")], dependency: Dependency(.repoBundle, in: ["y"]), support: .notYet,
+            ranges: [OptionRange("8KiB", "1PiB")], dependency: Dependency(.repoBundle, in: ["y"]),
             example: "4MiB",
             summary: "largest file that goes into a bundle"),
         OptionDefinition(
             .repoBlock, .bool, .global, [.backup], group: .repo, default: "n",
-            dependency: Dependency(.repoBundle, in: ["y"], otherwise: "n"), support: .notYet,
+            dependency: Dependency(.repoBundle, in: ["y"], otherwise: "n"),
             summary: "store only the changed blocks of files"),
         OptionDefinition(
             .repoBlockSizeMap, .hash, .global, [.backup], group: .repo,
-            dependency: Dependency(.repoBlock, in: ["y"]), flags: [.internalUse], support: .notYet,
+            dependency: Dependency(.repoBlock, in: ["y"]), flags: [.internalUse],
             example: "1GiB=128KiB",
             summary: "block size by size of the file"),
         OptionDefinition(
             .repoBlockAgeMap, .hash, .global, [.backup], group: .repo, dependency: Dependency(.repoBlock, in: ["y"]),
-            flags: [.internalUse], support: .notYet, example: "7=2",
+            flags: [.internalUse], example: "7=2",
             summary: "factor on the block size by age of the file in days"),
         OptionDefinition(
             .repoBlockChecksumSizeMap, .hash, .global, [.backup], group: .repo,
-            dependency: Dependency(.repoBlock, in: ["y"]), flags: [.internalUse], support: .notYet,
+            dependency: Dependency(.repoBlock, in: ["y"]), flags: [.internalUse],
             example: "32KiB=8",
             summary: "checksum size by block size"),
         OptionDefinition(
             .repoBlockSizeSuper, .size, .global, [.backup], group: .repo, default: "256KiB",
             ranges: [OptionRange("32KiB", "16MiB")], dependency: Dependency(.repoBlock, in: ["y"]),
-            flags: [.internalUse], support: .notYet, example: "512KiB",
+            flags: [.internalUse], example: "512KiB",
             summary: "size of the groups of blocks that are compressed together"),
         OptionDefinition(
             .repoBlockSizeSuperFull, .size, .global, [.backup], group: .repo, default: "1MiB",
             ranges: [OptionRange("32KiB", "16MiB")], dependency: Dependency(.repoBlock, in: ["y"]),
-            flags: [.internalUse], support: .notYet, example: "2MiB",
+            flags: [.internalUse], example: "2MiB",
             summary: "the same, for full backups"),
     ]
 }

@@ -5,10 +5,10 @@ extension OptionDefinition {
             .archiveMode, .enumeration, .global, [.restore], default: "preserve", allowed: ["preserve", "off"],
             summary: "keep archive_mode or turn it off in the restored cluster"),
         OptionDefinition(
-            .dbExclude, .list, .global, [.restore], support: .notYet, example: "scratch",
+            .dbExclude, .list, .global, [.restore], example: "scratch",
             summary: "restore all databases but this one"),
         OptionDefinition(
-            .dbInclude, .list, .global, [.restore], support: .notYet, example: "orders",
+            .dbInclude, .list, .global, [.restore], example: "orders",
             summary: "restore this database only, with the system ones"),
         OptionDefinition(
             .linkAll, .bool, .global, [.restore], default: "n",

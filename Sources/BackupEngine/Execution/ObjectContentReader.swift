@@ -5,10 +5,14 @@ package import StreamFilters
 
 /// Reads a stored object as its content: ranged or whole, decompressed, with the content's SHA-1.
 package final class ObjectContentReader {
-    private let input = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-    private let output = OutputBuffer(capacity: 1 << 20)
+    private let input: UnsafeMutableRawBufferPointer
+    private let output: OutputBuffer
 
-    package init() {}
+    /// - Parameter bufferSize: bytes read, and decoded, at once.
+    package init(bufferSize: Int = 1 << 20) {
+        input = .allocate(byteCount: bufferSize, alignment: 4096)
+        output = OutputBuffer(capacity: bufferSize)
+    }
     deinit { input.deallocate() }
 
     /// Hands the content on in chunks.

@@ -1,0 +1,132 @@
+import BackupModel
+import Logging
+import PostgresAccess
+import PostgresFormats
+import RepositoryFormats
+
+/// The cluster that is backed up: its servers when it runs, its data directory. Blocking.
+struct BackupSource {
+    let context: EngineContext
+    /// nil for a cluster that is stopped.
+    let primary: BackupServer?
+    /// Most files are read from it; nil: from the primary.
+    let standby: BackupServer?
+    let control: PostgresControl
+    let dataDirectory: String
+    /// Whether the WAL that the backup needs is waited for.
+    let checksArchive: Bool
+
+    var isOnline: Bool { primary != nil }
+    var servers: [BackupServer] { [primary, standby].compactMap(\.self) }
+    var plan: CopyPlan { CopyPlan(dataDirectory: dataDirectory, standbyDirectory: standby?.dataDirectory) }
+
+    static func open(_ context: EngineContext) throws(BackupError) -> BackupSource {
+        let configuration = context.configuration
+        let isOnline = configuration.bool(.online)
+        let servers = isOnline ? try BackupServers.connect(context, command: .backup) : nil
+        let primary = try servers?.requirePrimary()
+        let standby = try servers?.standby(BackupServers.StandbyUse(configuration), context)
+        let dataDirectory: String
+        if let primary { dataDirectory = primary.dataDirectory } else { dataDirectory = try context.dataDirectory() }
+        let control: PostgresControl
+        if let primary { control = primary.control } else { control = try ClusterDirectory.control(dataDirectory) }
+        try control.requireSupported(in: dataDirectory)
+        if !isOnline, try ClusterDirectory.isRunning(dataDirectory) {
+            guard configuration.bool(.force) else {
+                throw BackupError(
+                    .postgresRunning, "--no-online was given, but postmaster.pid is in '\(dataDirectory)'",
+                    hint: "stop PostgreSQL, or use --force if you are certain that it does not run")
+            }
+            context.logger.warning(
+                "postmaster.pid is present and --force was given: the backup may not be consistent")
+        }
+        if let primary, let standby, primary.control.systemIdentifier != standby.control.systemIdentifier {
+            throw BackupError(
+                .databaseMismatch,
+                "'\(standby.dataDirectory)' is no standby of '\(primary.dataDirectory)': system ids differ",
+                hint: "all pgN of a stanza belong to one cluster")
+        }
+        return BackupSource(
+            context: context, primary: primary, standby: standby, control: control, dataDirectory: dataDirectory,
+            checksArchive: isOnline && configuration.bool(.archiveCheck))
+    }
+
+    /// A backup that the server has begun.
+    struct Started {
+        var start: BackupStart
+        /// Complete and about to be archived when the backup began: its arrival proves that archiving works.
+        var proofSegment: WALSegment?
+        var databases: [ManifestDatabase]
+        var tablespaces: [UInt32: String]
+    }
+
+    /// Begins the backup on the primary, and waits until the standby has what was written before. nil offline.
+    func start(label: String) throws(BackupError) -> Started? {
+        guard let primary else { return nil }
+        let server = primary.server
+        let before = checksArchive ? try server.currentWALSegment() : nil
+        let isFast = context.configuration.bool(.startFast)
+        context.logger.notice(
+            "execute non-exclusive backup start: backup begins after the \(isFast ? "requested immediate" : "next regular") checkpoint completes"
+        )
+        let start = try server.startBackup(label: "Permafrost backup \(label)", fast: isFast)
+        context.logger.notice("backup start archive = \(start.segment), lsn = \(start.lsn)")
+        let onDisk = try ClusterDirectory.control(dataDirectory)
+        guard onDisk.checkpoint >= start.lsn, onDisk.timeline == start.timeline else {
+            throw BackupError(
+                .databaseMismatch,
+                "pg_control in '\(dataDirectory)' has checkpoint \(onDisk.checkpoint) on timeline \(onDisk.timeline), but the backup began at \(start.lsn) on timeline \(start.timeline)",
+                hint: "is the data directory the one of this server, and is its file system coherent?")
+        }
+        if let before, before == start.segment {
+            // Nothing was written since the last switch: make the start segment archivable now.
+            _ = try server.switchWAL()
+        }
+        let databases = try server.databases().map {
+            ManifestDatabase(name: $0.name, id: $0.oid, lastSystemID: $0.lastSystemOID)
+        }
+        let tablespaces = try server.tablespaces()
+        if let standby {
+            context.logger.notice("wait for replay on the standby to reach \(start.lsn)")
+            try standby.catchUp(
+                to: start, timeout: context.configuration.duration(.archiveTimeout) ?? .seconds(60))
+        }
+        return Started(
+            start: start, proofSegment: before, databases: databases,
+            tablespaces: Dictionary(tablespaces.map { ($0.oid, $0.name) }) { first, _ in first })
+    }
+
+    /// What the data directory held, and when that was looked at, in seconds since 1970.
+    struct Scan {
+        var found: DataDirectoryScan.Result
+        var start: Int64
+        var end: Int64
+    }
+
+    func scan(_ started: Started?) throws(BackupError) -> Scan {
+        let start = min(context.now(), Int64(FileClock.now()))
+        let found = try DataDirectoryScan(
+            dataDirectory: dataDirectory, version: control.version, catalogVersion: control.catalogVersion,
+            isOnline: isOnline, tablespaceNames: started?.tablespaces ?? [:],
+            excludes: context.configuration.list(.exclude)
+        ).run()
+        for warning in found.warnings { context.logger.warning("\(warning)") }
+        return Scan(found: found, start: start, end: context.now())
+    }
+
+    /// Ends the backup on the primary. nil offline.
+    func stop(_ started: Started?) throws(BackupError) -> BackupStop? {
+        guard let primary, let started else { return nil }
+        for server in servers { try server.requireUnchanged() }
+        context.logger.notice("execute non-exclusive backup stop and wait for all WAL segments to archive")
+        let stop = try primary.server.stopBackup()
+        context.logger.notice("backup stop archive = \(stop.segment), lsn = \(stop.lsn)")
+        guard stop.timeline == started.start.timeline else {
+            throw BackupError(
+                .databaseMismatch,
+                "the timeline changed from \(started.start.timeline) to \(stop.timeline) during the backup",
+                hint: "run the backup again")
+        }
+        return stop
+    }
+}

@@ -1,0 +1,84 @@
+/// Bounds how many calls that move content are in flight in one store: uploads and downloads apart.
+///
+/// What counts is a call while it runs: opening a writer, a chunk appended, a commit; opening a reader, a chunk read. A
+/// writer or reader that is open but idle counts nothing. So nobody ever waits while holding what another waits for: not
+/// the copier that has a writer open in each of several repositories, not the worker whose bundle stays open while it
+/// stores a file beside it, not the task that waits for a partner to hash with.
+package struct ConcurrencyLimitedStore: RepositoryStore {
+    private let store: any RepositoryStore
+    private let uploads: CallSlots?
+    private let downloads: CallSlots?
+
+    /// - Parameters:
+    ///   - uploads: at most so many at once; nil for any number.
+    ///   - downloads: the same.
+    package init(_ store: any RepositoryStore, uploads: Int?, downloads: Int?) {
+        self.store = store
+        self.uploads = uploads.map(CallSlots.init)
+        self.downloads = downloads.map(CallSlots.init)
+    }
+
+    package var capabilities: StoreCapabilities { store.capabilities }
+    package var location: String { store.location }
+
+    package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
+        guard let downloads else { return try await store.read(path, range: range) }
+        let reader = try await downloads.run { try await store.read(path, range: range) }
+        return LimitedReader(reader, downloads)
+    }
+    package func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
+        guard let uploads else { return try await store.write(path, mode) }
+        let writer = try await uploads.run { try await store.write(path, mode) }
+        return LimitedWriter(writer, uploads)
+    }
+    package func list(_ directory: String, prefix: String, from token: String?) async throws -> ListPage {
+        try await store.list(directory, prefix: prefix, from: token)
+    }
+    package func info(_ path: String) async throws -> ObjectInfo? { try await store.info(path) }
+    package func delete(_ paths: [String]) async throws { try await store.delete(paths) }
+    package func deleteTree(_ directory: String) async throws { try await store.deleteTree(directory) }
+    package func makeDirectory(_ path: String) async throws { try await store.makeDirectory(path) }
+    package func syncAll(under directory: String) async throws { try await store.syncAll(under: directory) }
+    package func link(_ path: String, to target: String) async throws { try await store.link(path, to: target) }
+    package func hardLink(_ path: String, to existing: String) async throws {
+        try await store.hardLink(path, to: existing)
+    }
+}
+
+private final class LimitedReader: ObjectReader {
+    private let reader: any ObjectReader
+    private let slots: CallSlots
+
+    init(_ reader: any ObjectReader, _ slots: CallSlots) {
+        self.reader = reader
+        self.slots = slots
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
+        try await slots.run { try await reader.read(into: buffer) }
+    }
+
+    func close() async { await reader.close() }
+}
+
+private final class LimitedWriter: ObjectWriter {
+    private let writer: any ObjectWriter
+    private let slots: CallSlots
+
+    init(_ writer: any ObjectWriter, _ slots: CallSlots) {
+        self.writer = writer
+        self.slots = slots
+    }
+
+    func append(_ bytes: RawSpan) async throws {
+        // Not by `run`: a span cannot be captured.
+        try await slots.acquire()
+        defer { slots.release() }
+        try await writer.append(bytes)
+    }
+
+    func commit() async throws { try await slots.run { try await writer.commit() } }
+
+    /// Without a slot: what cleans up after a failure must not wait, and fails for nobody.
+    func abort() async { await writer.abort() }
+}
