@@ -48,6 +48,7 @@ let package = Package(
 
         // I/O at the edges.
         .target(name: "RepositoryStorage", dependencies: ["BackupModel", "CLinux"]),
+        .target(name: "ObjectStorage", dependencies: ["BackupModel", "RepositoryStorage"]),
         .target(name: "PostgresAccess", dependencies: ["BackupModel", "PostgresFormats", "CPostgres", "CLinux"]),
         .target(
             name: "Telemetry",

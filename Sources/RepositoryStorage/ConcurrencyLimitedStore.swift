@@ -4,8 +4,8 @@
 /// writer or reader that is open but idle counts nothing. So nobody ever waits while holding what another waits for: not
 /// the copier that has a writer open in each of several repositories, not the worker whose bundle stays open while it
 /// stores a file beside it, not the task that waits for a partner to hash with.
-package struct ConcurrencyLimitedStore: RepositoryStore {
-    private let store: any RepositoryStore
+package struct ConcurrencyLimitedStore: StoreWrapper {
+    package let store: any RepositoryStore
     private let uploads: CallSlots?
     private let downloads: CallSlots?
 
@@ -18,9 +18,6 @@ package struct ConcurrencyLimitedStore: RepositoryStore {
         self.downloads = downloads.map(CallSlots.init)
     }
 
-    package var capabilities: StoreCapabilities { store.capabilities }
-    package var location: String { store.location }
-
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         guard let downloads else { return try await store.read(path, range: range) }
         let reader = try await downloads.run { try await store.read(path, range: range) }
@@ -30,18 +27,6 @@ package struct ConcurrencyLimitedStore: RepositoryStore {
         guard let uploads else { return try await store.write(path, mode) }
         let writer = try await uploads.run { try await store.write(path, mode) }
         return LimitedWriter(writer, uploads)
-    }
-    package func list(_ directory: String, prefix: String, from token: String?) async throws -> ListPage {
-        try await store.list(directory, prefix: prefix, from: token)
-    }
-    package func info(_ path: String) async throws -> ObjectInfo? { try await store.info(path) }
-    package func delete(_ paths: [String]) async throws { try await store.delete(paths) }
-    package func deleteTree(_ directory: String) async throws { try await store.deleteTree(directory) }
-    package func makeDirectory(_ path: String) async throws { try await store.makeDirectory(path) }
-    package func syncAll(under directory: String) async throws { try await store.syncAll(under: directory) }
-    package func link(_ path: String, to target: String) async throws { try await store.link(path, to: target) }
-    package func hardLink(_ path: String, to existing: String) async throws {
-        try await store.hardLink(path, to: existing)
     }
 }
 

@@ -3,8 +3,8 @@
 ///
 /// Bytes are counted as they are handed to and by the driver: one that gathers them into larger parts sends each part at
 /// once.
-package struct ThrottledStore: RepositoryStore {
-    private let store: any RepositoryStore
+package struct ThrottledStore: StoreWrapper {
+    package let store: any RepositoryStore
     private let limit: RateLimit
 
     package init(_ store: any RepositoryStore, _ limit: RateLimit) {
@@ -12,26 +12,11 @@ package struct ThrottledStore: RepositoryStore {
         self.limit = limit
     }
 
-    package var capabilities: StoreCapabilities { store.capabilities }
-    package var location: String { store.location }
-
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         ThrottledReader(try await store.read(path, range: range), limit)
     }
     package func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
         ThrottledWriter(try await store.write(path, mode), limit)
-    }
-    package func list(_ directory: String, prefix: String, from token: String?) async throws -> ListPage {
-        try await store.list(directory, prefix: prefix, from: token)
-    }
-    package func info(_ path: String) async throws -> ObjectInfo? { try await store.info(path) }
-    package func delete(_ paths: [String]) async throws { try await store.delete(paths) }
-    package func deleteTree(_ directory: String) async throws { try await store.deleteTree(directory) }
-    package func makeDirectory(_ path: String) async throws { try await store.makeDirectory(path) }
-    package func syncAll(under directory: String) async throws { try await store.syncAll(under: directory) }
-    package func link(_ path: String, to target: String) async throws { try await store.link(path, to: target) }
-    package func hardLink(_ path: String, to existing: String) async throws {
-        try await store.hardLink(path, to: existing)
     }
 }
 

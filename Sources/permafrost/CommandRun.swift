@@ -78,8 +78,12 @@ struct CommandRun {
             try await CommandLocks.onHost(context, [.backup]) { lock in
                 progress.show(in: lock)
                 Hold.warn(configuration.pairs(.annotation), of: "the new backup", context)
-                try await BackupCommand(selected).run()
-                if configuration.bool(.expireAuto) { try await ExpireCommand(context).run() }
+                let failures = try await BackupCommand(selected).runWhereItCan()
+                // One that is down for long must not let the others fill up.
+                var left = context
+                left.repositories.removeAll { failures.keys.contains($0.key) }
+                if configuration.bool(.expireAuto) { try await ExpireCommand(left).run() }
+                if let error = failures.error { throw error }
             }
         case .expire:
             try await CommandLocks.onHost(context, [.backup]) { _ in

@@ -18,12 +18,14 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
     /// Whether half of it may leave info files of which one knows less than the other: archive-push and backup refuse
     /// them then.
     var mayDisagree = false
+    /// Whether it goes on where it cannot read, and says so in a report.
+    var reports = false
 
     var testDescription: String { name }
 
     /// With each way to fail; of the further kinds of backup one way each, unless `PERMAFROST_ALL=1`.
     static let allWithEffects: [(FaultScenario, FaultEffect)] = {
-        let runsAll = ProcessInfo.processInfo.environment["PERMAFROST_ALL"] == "1"
+        let runsAll = FaultSweeps.areWhole
         let once = Set(backups.dropFirst().map(\.name))
         return all.enumerated().flatMap { index, scenario in
             FaultEffect.allCases.enumerated()
@@ -36,7 +38,8 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
     static let all: [FaultScenario] = {
         let wanted = ProcessInfo.processInfo.environment["PERMAFROST_FAULTS"] ?? ""
         let commands = [
-            create, upgrade, delete, push, pushHistory, pushToTwo, get, getFromTwo, expire, annotate, restore,
+            create, upgrade, delete, push, pushHistory, pushToTwo, get, getFromTwo, expire, annotate, restore, verify,
+            verifyInTurns, backupToTwo,
         ]
         return (commands + backups).filter { wanted.isEmpty || $0.name.contains(wanted) }
     }()
@@ -200,6 +203,42 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
             let newest = try #require(world.kept.max())
             #expect(try differences(world.restored(), world.backups[newest] ?? [:]) == [])
             try world.removeRestored()
+        })
+
+    static let verify = FaultScenario(
+        name: "verify", prepare: { try await stanza(backups: ["full", "diff"]) },
+        run: { world, retrying in
+            try await VerifyCommand(world.context("verify", retrying: retrying)).run { _ in }
+        }, requireDone: { _ in }, reports: true)
+
+    static let verifyInTurns = FaultScenario(
+        name: "verify with a budget", prepare: { try await stanza(backups: ["full", "diff"]) },
+        run: { world, retrying in
+            try await VerifyCommand(
+                world.context("verify", ["--verify-budget=1h"], retrying: retrying)
+            ).run { _ in }
+        },
+        requireDone: { world in
+            // A round is over: the next begins anew.
+            #expect(world.stores[0].content.keys.filter { $0.hasPrefix("permafrost/main/verify.") } == [])
+        }, reports: true)
+
+    static let backupToTwo = FaultScenario(
+        name: "backup: to two repositories",
+        prepare: {
+            var world = try await stanza(backups: [], repositories: 2)
+            for type in ["full", "incr"] { try await world.backup(type, ["--repo=all"]) }
+            try world.cluster.write("base/1/1259", GeneratedCluster.pages(5, seed: 77))
+            return world
+        },
+        run: { world, retrying in try await world.backup("incr", ["--repo=all"], retrying: retrying) },
+        requireDone: { world async throws in
+            for index in [0, 1] {
+                let listed = try await world.labels(index)
+                #expect(listed.count > 2)
+                let found = try await world.repositories[index].listAll("backup/main").map(\.name)
+                #expect(found.filter { BackupLabel($0) != nil } == listed)
+            }
         })
 
     // MARK: -

@@ -139,9 +139,11 @@ struct FaultWorld {
 
     /// Makes a backup, and remembers what it holds.
     @discardableResult
-    mutating func backup(_ type: String = "full", retrying: Bool = false) async throws -> String {
+    mutating func backup(
+        _ type: String = "full", _ options: [String] = [], retrying: Bool = false
+    ) async throws -> String {
         now += 1000
-        try await BackupCommand(context("backup", ["--type=\(type)"], retrying: retrying)).run()
+        try await BackupCommand(context("backup", ["--type=\(type)"] + options, retrying: retrying)).run()
         let label = try #require(try await labels().last)
         backups[label] = try cluster.content()
         kept.insert(label)

@@ -2,6 +2,7 @@ import BackupModel
 import Checksums
 import Foundation
 import PostgresFormats
+import Synchronization
 
 /// A data directory that no server made: enough of PostgreSQL 15 for backups with `--no-online` and for archive-push.
 /// It lies in memory where the machine has such a place, and goes with its last user.
@@ -34,12 +35,19 @@ final class GeneratedCluster: Sendable {
         try write("pg_xact/0000", [UInt8](repeating: 0, count: 8192))
     }
 
+    private static let writes = Mutex(0)
+
     deinit { try? FileManager.default.removeItem(atPath: scratch) }
 
     func write(_ name: String, _ bytes: [UInt8]) throws {
         try Data(bytes).write(to: URL(fileURLWithPath: "\(dataDirectory)/\(name)"))
+        // Long ago, or a backup would wait until the second is over; and later than any before.
+        let time = Self.writes.withLock { count in
+            count += 1
+            return Date(timeIntervalSince1970: 1_700_000_000 + TimeInterval(count))
+        }
         try FileManager.default.setAttributes(
-            [.posixPermissions: 0o600], ofItemAtPath: "\(dataDirectory)/\(name)")
+            [.posixPermissions: 0o600, .modificationDate: time], ofItemAtPath: "\(dataDirectory)/\(name)")
     }
 
     /// Makes a WAL segment of this cluster, outside its data directory, and gives its path.

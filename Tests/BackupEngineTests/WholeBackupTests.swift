@@ -243,7 +243,7 @@ import Testing
         try Self.change(cluster, round: 0)
         let failing = Repository(
             key: 1,
-            store: MeddlingStore(store: repository.memory) { path, _ in
+            store: MeddlingStore(memory: repository.memory) { path, _ in
                 if path.hasSuffix("base/1/3000.zst") {
                     throw StorageError(BackupError(.fileWrite, "the disk is gone"))
                 }
@@ -266,7 +266,7 @@ import Testing
         let repository = try await OfflineRepository()
         let removing = Repository(
             key: 1,
-            store: MeddlingStore(store: repository.memory) { path, store in
+            store: MeddlingStore(memory: repository.memory) { path, store in
                 guard path.hasSuffix("base/1/1015") else { return }
                 let set = path.split(separator: "/").prefix(3).joined(separator: "/")
                 try await store.deleteTree(set)
@@ -322,28 +322,16 @@ private final class CountingProgress: ProgressSink {
 }
 
 /// Does something behind the backup's back before an object is opened for writing.
-struct MeddlingStore: RepositoryStore {
-    let store: MemoryStore
+struct MeddlingStore: StoreWrapper {
+    let memory: MemoryStore
     let meddle: @Sendable (String, MemoryStore) async throws -> Void
 
-    var capabilities: StoreCapabilities { store.capabilities }
-    var location: String { store.location }
-    func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
-        try await store.read(path, range: range)
-    }
+    var store: any RepositoryStore { memory }
+
     func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
-        try await meddle(path, store)
+        try await meddle(path, memory)
         return try await store.write(path, mode)
     }
-    func list(_ directory: String, prefix: String, from token: String?) async throws -> ListPage {
-        try await store.list(directory, prefix: prefix, from: token)
-    }
-    func info(_ path: String) async throws -> ObjectInfo? { try await store.info(path) }
-    func delete(_ paths: [String]) async throws { try await store.delete(paths) }
-    func deleteTree(_ directory: String) async throws { try await store.deleteTree(directory) }
-    func makeDirectory(_ path: String) async throws { try await store.makeDirectory(path) }
-    func syncAll(under directory: String) async throws { try await store.syncAll(under: directory) }
-    func link(_ path: String, to target: String) async throws { try await store.link(path, to: target) }
 }
 
 extension Array {

@@ -81,6 +81,9 @@ struct RepositoryFaultTests {
                 #expect(info.stdout.contains("status: error") && !info.stdout.contains("missing stanza"), "\(info)")
             }
         }
+        // One that the server still has.
+        let segment = try await site.cluster.switchWAL()
+        try await site.cluster.waitForArchived(segment)
         try await broken(site) { copy in
             for suffix in ["", ".copy"] { try damage("\(copy)/archive/main/archive.info\(suffix)", changeChecksum) }
         } _: { option in
@@ -88,7 +91,6 @@ struct RepositoryFaultTests {
                 try await site.run(command[0], [option] + command.dropFirst()).failed(
                     26, "'archive/main/archive.info' or its copy", "repo1", hint: "both are damaged")
             }
-            let segment = "000000010000000000000001"
             let push = try await site.tool.run("archive-push", [option], parameters: ["pg_wal/\(segment)"])
             push.failed(26, "'archive/main/archive.info' or its copy", "repo1", hint: "both are damaged")
             let got = site.scratch.subpath("not-got")

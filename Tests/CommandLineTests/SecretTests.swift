@@ -100,7 +100,7 @@ struct SecretTests {
     func noCoreDump() async throws {
         try await withCluster(15) { cluster in
             // A segment is waited for that never comes.
-            try await cluster.setArchiveCommand("false permafrost")
+            try await cluster.setArchiveCommand("false # permafrost")
             for isEncrypted in [true, false] {
                 let stanza = isEncrypted ? "closed" : "open"
                 let layout = try RepositoryLayout(

@@ -14,13 +14,16 @@ struct Chains {
         var weBegin = true
         var testDescription: String {
             "PostgreSQL \(major), \(weBegin ? "ours" : "theirs") first, "
-                + options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+                + options.sorted { $0.key < $1.key }.filter { !$0.key.hasSuffix("-pass") }.map {
+                    "\($0.key)=\($0.value)"
+                }.joined(separator: " ")
         }
     }
 
     static let bundle = ["repo1-bundle": "y", "repo1-bundle-size": "1MiB", "process-max": "2"]
     static let block = bundle.merging(["repo1-block": "y"]) { $1 }
-    static let rows = (Combination.runsAll ? allRows : [allRows[2], allRows[4]])
+    static let cipher = ["repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "correct horse battery staple"]
+    static let rows = (Combination.runsAll ? allRows : [allRows[2], allRows[7]])
         .filter { TestRequirement.required([.postgres($0.major)]) }
 
     private static let allRows = [
@@ -32,6 +35,10 @@ struct Chains {
         Row(
             major: 17, options: block.merging(["compress-type": "gz", "repo1-bundle-limit": "64KiB"]) { $1 },
             weBegin: false),
+        Row(major: 15, options: bundle.merging(cipher) { $1 }.merging(["compress-type": "gz"]) { $1 }),
+        Row(major: 17, options: block.merging(cipher) { $1 }.merging(["compress-type": "zst"]) { $1 }),
+        Row(
+            major: 18, options: block.merging(cipher) { $1 }.merging(["compress-type": "none"]) { $1 }, weBegin: false),
     ]
 
     @Test("each backup of the chain is what the server held, whoever made it and whoever restores it", arguments: rows)

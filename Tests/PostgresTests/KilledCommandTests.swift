@@ -149,6 +149,47 @@ extension Restoring {
             }
         }
 
+        /// A backup that has begun to copy files.
+        private static func backupAtWork(_ site: Site) async throws -> RunningProcess {
+            // What the one before left must not be taken for the work of this one: labels are times in seconds.
+            try await Task.sleep(for: .milliseconds(1100))
+            let before = try FileManager.default.contentsOfDirectory(atPath: site.backupDirectory)
+            let running = try site.tool.start("backup", ["--type=full", "--no-resume"])
+            try await waitFor("files to be copied", every: .milliseconds(5)) {
+                try FileManager.default.contentsOfDirectory(atPath: site.backupDirectory)
+                    .contains { !before.contains($0) && exists("\(site.backupDirectory)/\($0)/pg_data/base") }
+            }
+            return running
+        }
+
+        @Test("stop lets a running backup end, and with --force ends it", arguments: Majors.rows(1))
+        func stopped(major: Int) async throws {
+            try await withSite(major, options: ["compress-type": "bz2", "compress-level": "9"]) { site in
+                try await site.cluster.pgbench(scale: 2)
+                let running = try await Self.backupAtWork(site)
+                try await site.tool.run("stop")
+                try await site.tool.run("backup", ["--type=full"], expecting: 62)
+                // It waits for WAL, which is not archived meanwhile and is not lost.
+                try await Task.sleep(for: .seconds(1))
+                #expect(try site.labels() == [])
+                try await site.tool.run("start")
+                try await running.wait().expecting(0)
+                let first = try site.labels()
+                #expect(first.count == 1)
+
+                let ending = try await Self.backupAtWork(site)
+                let said = try await site.tool.run("stop", ["--force"])
+                #expect(said.log.contains("sent term signal to process"), "\(said)")
+                #expect(try await ending.wait().status == 63)
+                #expect(try site.labels() == first)
+                site.expectNoTraces("stopped")
+                try await site.tool.run("start")
+                #expect(try await site.backup() != first[0])
+                try await site.requireRestorable("restored")
+                try await site.refereeAgrees()
+            }
+        }
+
         @Test("SIGTERM ends commands cleanly", arguments: Majors.rows(2))
         func terminated(major: Int) async throws {
             // A slow one, so that the signal meets it at work.
@@ -157,14 +198,7 @@ extension Restoring {
                 try await cluster.pgbench(scale: 2)
                 let first = try await site.backup()
                 for signal in [SIGTERM, SIGINT] {
-                    // What the one before left must not be taken for the work of this one: labels are times in seconds.
-                    try await Task.sleep(for: .milliseconds(1100))
-                    let before = try FileManager.default.contentsOfDirectory(atPath: site.backupDirectory)
-                    let running = try site.tool.start("backup", ["--type=full"])
-                    try await waitFor("files to be copied", every: .milliseconds(5)) {
-                        try FileManager.default.contentsOfDirectory(atPath: site.backupDirectory)
-                            .contains { !before.contains($0) && exists("\(site.backupDirectory)/\($0)/pg_data/base") }
-                    }
+                    let running = try await Self.backupAtWork(site)
                     running.signal(signal)
                     let start = ContinuousClock.now
                     let ended = try await running.wait()

@@ -31,22 +31,7 @@ struct PowerLossTests {
     }
 }
 
-/// A cluster that is stopped, and one repository.
-private struct OfflineSite {
-    let scratch: ScratchDirectory
-    let tool: Permafrost
-    let dataDirectory: String
-    let configFile: String
-    /// As it was before the traced command.
-    var before: String { scratch.subpath("before") }
-    var repository: String { scratch.subpath("repo") }
-
-    func run(_ command: String, _ options: [String] = [], repository: String? = nil) async throws -> ProcessResult {
-        try await ProcessRunner.run(
-            tool.executable, arguments(command, options, repository: repository), asUser: ProcessRunner.serverUser,
-            directory: scratch.path)
-    }
-
+extension OfflineSite {
     /// Runs a command under strace and gives its calls.
     func trace(_ command: String, _ options: [String] = [], parameters: [String] = []) async throws -> [TracedCall] {
         try await asServerUser("/bin/cp", ["-a", repository, before])
@@ -57,12 +42,6 @@ private struct OfflineSite {
             asUser: ProcessRunner.serverUser, directory: scratch.path, timeout: .seconds(120)
         ).expecting(0)
         return try TracedCall.parse(String(contentsOfFile: file, encoding: .utf8), in: repository)
-    }
-
-    private func arguments(_ command: String, _ options: [String], repository: String? = nil) -> [String] {
-        let offline = ["stanza-create", "backup"].contains(command) ? ["--no-online"] : []
-        return ["--config=\(configFile)", "--stanza=main", "--repo1-path=\(repository ?? self.repository)"] + offline
-            + options + [command]
     }
 
     /// Replays the calls, and looks at what could be found after each.
@@ -159,26 +138,5 @@ private struct OfflineSite {
 
     private func differences(_ one: [String: [UInt8]], _ other: [String: [UInt8]]) -> [String] {
         Set(one.keys).union(other.keys).filter { one[$0] != other[$0] }.sorted()
-    }
-}
-
-private func withOfflineSite(_ body: (OfflineSite) async throws -> Void) async throws {
-    try await withScratch { scratch in
-        let cluster = try await PostgresCluster.create(PostgresInstallation.find(15), in: scratch)
-        // Enough of it.
-        for directory in ["base/4", "base/5"] {
-            try FileManager.default.removeItem(atPath: "\(cluster.dataDirectory)/\(directory)")
-        }
-        for file in try FileManager.default.contentsOfDirectory(atPath: "\(cluster.dataDirectory)/base/1")
-        where file.count > 3 {
-            try FileManager.default.removeItem(atPath: "\(cluster.dataDirectory)/base/1/\(file)")
-        }
-        let layout = try RepositoryLayout(
-            for: cluster, options: ["compress-type": "lz4", "log-level-file": "off", "process-max": "2"])
-        let site = try OfflineSite(
-            scratch: scratch, tool: Permafrost(layout: layout), dataDirectory: cluster.dataDirectory,
-            configFile: layout.configFile)
-        try await site.run("stanza-create").expecting(0)
-        try await body(site)
     }
 }

@@ -101,7 +101,7 @@ private struct Random {
 }
 
 /// A store in memory whose transfers take a moment, and that knows how many ran at once.
-private final class CountingStore: RepositoryStore {
+private final class CountingStore: StoreWrapper {
     private struct State {
         var uploads = 0
         var downloads = 0
@@ -109,7 +109,7 @@ private final class CountingStore: RepositoryStore {
         var mostDownloads = 0
     }
     private let state = Mutex(State())
-    private let memory = MemoryStore()
+    let store: any RepositoryStore = MemoryStore()
 
     var most: (uploads: Int, downloads: Int) { state.withLock { ($0.mostUploads, $0.mostDownloads) } }
     var running: (uploads: Int, downloads: Int) { state.withLock { ($0.uploads, $0.downloads) } }
@@ -133,23 +133,12 @@ private final class CountingStore: RepositoryStore {
         return try await body()
     }
 
-    var capabilities: StoreCapabilities { memory.capabilities }
-    var location: String { memory.location }
     func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
-        try await download { CountingReader(try await memory.read(path, range: range), self) }
+        try await download { CountingReader(try await store.read(path, range: range), self) }
     }
     func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
-        try await upload { CountingWriter(try await memory.write(path, mode), self) }
+        try await upload { CountingWriter(try await store.write(path, mode), self) }
     }
-    func list(_ directory: String, prefix: String, from token: String?) async throws -> ListPage {
-        try await memory.list(directory, prefix: prefix, from: token)
-    }
-    func info(_ path: String) async throws -> ObjectInfo? { try await memory.info(path) }
-    func delete(_ paths: [String]) async throws { try await memory.delete(paths) }
-    func deleteTree(_ directory: String) async throws { try await memory.deleteTree(directory) }
-    func makeDirectory(_ path: String) async throws { try await memory.makeDirectory(path) }
-    func syncAll(under directory: String) async throws { try await memory.syncAll(under: directory) }
-    func link(_ path: String, to target: String) async throws { try await memory.link(path, to: target) }
 }
 
 private final class CountingReader: ObjectReader {

@@ -24,6 +24,11 @@ package struct BackupCommand: Sendable {
     /// Makes the backup, with the locks of its repositories held. Where some repositories fail the others get theirs,
     /// and the failure is thrown afterwards.
     package func run() async throws {
+        if let error = try await runWhereItCan().error { throw error }
+    }
+
+    /// As ``run()``, but gives the failures of single repositories back, for what is to be done in the others first.
+    package func runWhereItCan() async throws -> RepositoryFailures {
         let failures = RepositoryFailures(repositories: context.repositories.count, logger: context.logger)
         try await CommandLocks.inAvailable(context.repositories, context) { (repository, error) throws(BackupError) in
             do {
@@ -34,7 +39,7 @@ package struct BackupCommand: Sendable {
         } body: { available in
             try await BackupRun(context: context, stanza: stanza, failures: failures).run(available)
         }
-        if let error = failures.error { throw error }
+        return failures
     }
 }
 

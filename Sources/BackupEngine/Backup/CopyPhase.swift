@@ -17,7 +17,7 @@ struct CopyPhase: Sendable {
 
     func run(_ workers: WorkerThreads) async throws {
         guard let first = backups.first else { return }
-        let heldUntil = context.now() + 1
+        let heldUntil = Int64(FileClock.now()) + 1
         // Rows are the same in all manifests; only the first is asked, since a copy of the files would cost memory.
         let (queue, count, controlRow, total) = first.withFiles { files in
             var rows: [UInt32] = []

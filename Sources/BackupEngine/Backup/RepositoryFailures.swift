@@ -1,9 +1,9 @@
-import BackupModel
+package import BackupModel
 import Logging
 import Synchronization
 
 /// Which repositories a backup has lost: it goes on as long as one is left, and names the others when it ends.
-final class RepositoryFailures: Sendable {
+package final class RepositoryFailures: Sendable {
     private struct State {
         var left: Int
         var failed: [(repository: Repository, error: BackupError)] = []
@@ -31,8 +31,11 @@ final class RepositoryFailures: Sendable {
         logger.error("[\(failure.code.rawValue)] \(failure.message): the backup goes on without \(repository.name)")
     }
 
+    /// The keys of those that were lost.
+    package var keys: Set<Int> { state.withLock { Set($0.failed.map(\.repository.key)) } }
+
     /// What the command ends with after the repositories that are left have their backup; nil when none failed.
-    var error: BackupError? {
+    package var error: BackupError? {
         let failed = state.withLock { $0.failed }
         guard let first = failed.first else { return nil }
         let names = failed.map(\.repository.name).joined(separator: ", ")

@@ -49,7 +49,13 @@ package final class StanzaLock: Sendable {
                 owner: owner, process: process,
                 epoch: max((found?.epoch).map { $0 == .max ? $0 : $0 + 1 } ?? 0, UInt64(max(now(), 0))),
                 expires: now() + validity)
-            if try await slot.replace(found, with: body) { return StanzaLock(slot, body) }
+            do throws(BackupError) {
+                if try await slot.replace(found, with: body) { return StanzaLock(slot, body) }
+            } catch {
+                // It may have been written before the failure.
+                await withdraw(body, from: slot)
+                throw error
+            }
         }
         throw slot.busy(try await slot.read())
     }
@@ -71,11 +77,18 @@ package final class StanzaLock: Sendable {
         body.withLock { $0 = next }
     }
 
-    /// Gives the lock up if it is still ours; what cannot be removed runs out.
+    /// Gives the lock up if it is still ours, in a cancelled task too; what cannot be removed runs out.
     package func release() async {
         let mine = body.withLock { $0 }
-        guard let found = try? await slot.read(), found.owner == mine.owner, found.expires - slot.now() > Self.margin
-        else { return }
-        try? await slot.delete(slot.path)
+        await Self.withdraw(mine, from: slot)
+    }
+
+    /// A task of its own: stores refuse the calls of one that was cancelled.
+    private static func withdraw(_ mine: StanzaLockBody, from slot: StanzaLockSlot) async {
+        await Task {
+            guard let found = try? await slot.read(), found.owner == mine.owner, found.expires - slot.now() > margin
+            else { return }
+            try? await slot.delete(slot.path)
+        }.value
     }
 }

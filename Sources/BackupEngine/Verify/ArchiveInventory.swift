@@ -104,7 +104,7 @@ struct ArchiveInventory: Sendable {
             guard let bytes = try await repository.readWhole(path, as: form, limit: 16 << 20) else { return }
             histories[timeline] = try TimelineHistory(timeline: timeline, parsing: bytes.span.bytes)
         } catch {
-            findings.append(VerifyFinding(.other, path, error.message))
+            findings.append(VerifyFinding(VerifyFinding.Kind(error), path, error.message))
         }
     }
 

@@ -1,3 +1,5 @@
+import BackupModel
+
 /// Something wrong with one object of a repository, or with one file in it.
 package struct VerifyFinding: Sendable, Equatable {
     /// As pgBackRest's `verify` counts them.
@@ -5,8 +7,19 @@ package struct VerifyFinding: Sendable, Equatable {
         case missing
         case checksum
         case size
-        /// Unreadable, undecodable, or at odds with what refers to it.
+        /// Undecodable, or at odds with what refers to it; pgBackRest counts the next with these.
         case other
+        /// The storage did not give it: it may be sound.
+        case unread
+
+        /// Of an error that kept an object from being read.
+        init(_ error: BackupError) {
+            switch error.code {
+            case .checksum: self = .checksum
+            case .fileRead, .fileOpen, .pathOpen: self = .unread
+            default: self = .other
+            }
+        }
     }
 
     package var kind: Kind

@@ -45,12 +45,12 @@ struct VerifyManifest {
                 result.findings.append(
                     error.isMissing
                         ? VerifyFinding(.missing, path, "it is not there")
-                        : VerifyFinding(.other, path, error.error.message))
+                        : VerifyFinding(.unread, path, error.error.message))
             } catch let error as BackupError {
                 if error.code == .terminated || error.code == .featureNotSupported { throw error }
                 sums[path] = nil
                 result.findings.append(
-                    VerifyFinding(error.code == .checksum ? .checksum : .other, path, error.message))
+                    VerifyFinding(VerifyFinding.Kind(error), path, error.message))
             }
         }
         if let main = sums[path], let second = sums[copy], main != second {

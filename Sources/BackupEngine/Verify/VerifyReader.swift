@@ -171,18 +171,16 @@ extension VerifyReader {
     func finding(
         _ object: String, file: String? = nil, files: Int = 1, _ check: () async throws -> VerifyFinding?
     ) async throws -> VerifyFinding? {
-        func other(_ reason: String) -> VerifyFinding {
-            VerifyFinding(.other, object, file: file, files: files, reason)
-        }
         do {
             return try await check()
         } catch let error as StorageError {
             if error.error.code == .terminated { throw error }
             if error.isMissing { return VerifyFinding(.missing, object, file: file, files: files, "it is not there") }
-            return other(error.error.message)
+            return VerifyFinding(.unread, object, file: file, files: files, error.error.message)
         } catch let error as BackupError {
             if error.code == .terminated || error.code == .featureNotSupported { throw error }
-            return other("it cannot be decoded: \(error.message)")
+            return VerifyFinding(
+                .other, object, file: file, files: files, "it cannot be decoded: \(error.message)")
         }
     }
 }

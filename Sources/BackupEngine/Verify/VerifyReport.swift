@@ -86,12 +86,20 @@ extension VerifyReport.Repository {
             let count = count(kind)
             return count > 0 ? "\(count) \(kind.words)" : nil
         }
-        let isMissing = VerifyFinding.Kind.allCases.allSatisfy { $0 == .missing || count($0) == 0 }
+        func isAll(_ only: VerifyFinding.Kind) -> Bool {
+            VerifyFinding.Kind.allCases.allSatisfy { $0 == only || count($0) == 0 }
+        }
+        if isAll(.unread) {
+            return BackupError(
+                .fileRead,
+                "repo\(key) of stanza '\(stanza)' could not be verified: \(count(.unread)) \(VerifyFinding.Kind.unread.words)",
+                hint: "the reasons are above; what could not be read may be sound: run 'verify' again")
+        }
         let labels = backups.filter { [.invalid, .missingManifest].contains($0.status) }.map(\.label)
         let backups =
             labels.isEmpty ? "" : "; not to be relied on: " + labels.map { "'\($0)'" }.joined(separator: ", ")
         return BackupError(
-            isMissing ? .fileMissing : .checksum,
+            isAll(.missing) ? .fileMissing : .checksum,
             "repo\(key) of stanza '\(stanza)' is damaged: \(counts.joined(separator: ", "))\(backups)",
             hint: "the files are named above; take a new full backup, and restore older ones from another repository")
     }
@@ -104,6 +112,7 @@ extension VerifyFinding.Kind {
         case .checksum: "with a wrong checksum"
         case .size: "with a wrong size"
         case .other: "unusable"
+        case .unread: "that could not be read"
         }
     }
 }

@@ -341,7 +341,7 @@ private struct InfoPair<Value> {
                 if error.code == .terminated || error.code == .featureNotSupported { throw error }
                 pair.isThere = true
                 pair.findings.append(
-                    VerifyFinding(error.code == .checksum ? .checksum : .other, path, error.message))
+                    VerifyFinding(VerifyFinding.Kind(error), path, error.message))
             }
         }
         return pair

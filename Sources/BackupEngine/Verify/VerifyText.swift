@@ -63,7 +63,7 @@ enum VerifyText {
     private static func counts(_ tally: VerifyTally) -> [String] {
         [
             "  missing: \(tally.count(.missing)), checksum invalid: \(tally.count(.checksum)), "
-                + "size invalid: \(tally.count(.size)), other: \(tally.count(.other))"
+                + "size invalid: \(tally.count(.size)), other: \(tally.count(.other) + tally.count(.unread))"
         ] + findings(tally, "  ")
     }
 
