@@ -2,6 +2,7 @@
 #include "system.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 int linux_rename_no_replace(const char *from, const char *to) {
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }
+
+void linux_return_blocks_from(int size) { mallopt(M_MMAP_THRESHOLD, size); }
 
 int linux_flock(int descriptor, int operation) { return flock(descriptor, operation); }
 

@@ -13,8 +13,6 @@ package struct ProcessResult: Sendable, CustomStringConvertible {
     package var stdout: String { String(decoding: output, as: UTF8.self) }
     /// Its standard error, invalid UTF-8 repaired.
     package let stderr: String
-    /// The most memory that it and the children it waited for had at any time, each by itself; bytes.
-    package let peakMemory: Int
 
     /// The command, its status, and the last of its output: what a failed test should show.
     package var description: String {

@@ -10,7 +10,6 @@ package final class RunningProcess: Sendable {
     private struct State {
         var isReaped = false
         var isCancelled = false
-        var peakMemory = 0
         var result: Result<ProcessResult, any Error>?
         var waiters: [CheckedContinuation<ProcessResult, any Error>] = []
     }
@@ -96,17 +95,15 @@ package final class RunningProcess: Sendable {
         streams.closeAll()
         let ended = ProcessResult(
             command: shown, status: status ?? -1, output: streams.output,
-            stderr: String(decoding: streams.errors, as: UTF8.self), peakMemory: state.withLock { $0.peakMemory })
+            stderr: String(decoding: streams.errors, as: UTF8.self))
         finish(ended, timedOutAfter: isTimedOut ? timeout : nil)
     }
 
     private func reap() -> Int32? {
         var raw: Int32 = 0
-        var usage = rusage()
         return state.withLock { state in
-            guard wait4(processID, &raw, WNOHANG, &usage) == processID else { return nil }
+            guard waitpid(processID, &raw, WNOHANG) == processID else { return nil }
             state.isReaped = true
-            state.peakMemory = usage.ru_maxrss * 1024
             return raw & 0x7f == 0 ? (raw >> 8) & 0xff : 128 + (raw & 0x7f)
         }
     }

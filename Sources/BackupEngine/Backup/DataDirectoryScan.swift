@@ -52,6 +52,8 @@ private struct Walk {
     var owners = OwnerNames()
     var linkRules: LinkRules
     var hasTablespaces = false
+    /// The directory of their links, which is walked last.
+    var tablespaces: String?
 
     mutating func start() throws(BackupError) {
         let status = try fileStatus(scan.dataDirectory)
@@ -61,13 +63,16 @@ private struct Walk {
         result.targets.append(ManifestTarget(name: "pg_data", kind: .path, path: scan.dataDirectory))
         addPath("pg_data", status)
         try walk(directory: scan.dataDirectory, name: "pg_data", relative: "")
+        if let tablespaces { try walkTablespaces(directory: tablespaces) }
     }
 
     /// - Parameters:
     ///   - name: in the manifest, `pg_data/base`.
     ///   - relative: to the data directory, `base`; for a tablespace `pg_tblspc/<oid>/…`.
     mutating func walk(directory: String, name: String, relative: String) throws(BackupError) {
-        guard let entries = try LocalDirectory.names(directory) else { return }
+        guard var entries = try LocalDirectory.names(directory) else { return }
+        // So that rows come in the order of the manifest, but for odd names: to sort millions of them costs memory.
+        entries.sort()
         if DataDirectoryRules.keepsOnlyDirectory(relative, version: scan.version, online: scan.isOnline) { return }
         if isExcludedByUser(relative + "/") { return }
 
@@ -76,7 +81,7 @@ private struct Walk {
             let entryRelative = relative.isEmpty ? entry : "\(relative)/\(entry)"
             if isExcludedByUser(entryRelative) { continue }
             if name == "pg_data", entry == "pg_tblspc" {
-                try walkTablespaces(directory: "\(directory)/\(entry)")
+                tablespaces = "\(directory)/\(entry)"
                 continue
             }
             try visit(path: "\(directory)/\(entry)", name: "\(name)/\(entry)", relative: entryRelative)
@@ -131,7 +136,7 @@ private struct Walk {
         addPath("pg_data/pg_tblspc", status)
         if isExcludedByUser("pg_tblspc/") { return }
         guard let entries = try LocalDirectory.names(directory) else { return }
-        for entry in entries where !isExcludedByUser("pg_tblspc/\(entry)") {
+        for entry in entries.sorted() where !isExcludedByUser("pg_tblspc/\(entry)") {
             let path = "\(directory)/\(entry)"
             guard let entryStatus = try LocalDirectory.status(path) else { continue }
             guard entryStatus.isLink else {

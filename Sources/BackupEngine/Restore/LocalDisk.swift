@@ -93,19 +93,36 @@ enum LocalDisk {
     static func replace(
         _ path: String, with content: [UInt8], mode: UInt16, owner: FileOwner?, modified: Int64? = nil
     ) throws(BackupError) {
+        var pieces = [content][...]
+        try replace(path, mode: mode, owner: owner, modified: modified) { piece in
+            guard let next = pieces.popFirst() else { return false }
+            piece = next
+            return true
+        }
+    }
+
+    /// As above, with content that comes in pieces.
+    /// - Parameter next: puts the next piece into an empty array; false when there was none left.
+    static func replace(
+        _ path: String, mode: UInt16, owner: FileOwner?, modified: Int64? = nil, next: (inout [UInt8]) -> Bool
+    ) throws(BackupError) {
         let temporary = path + ".pgbackrest.tmp"
-        try write(content, to: temporary, mode: mode, owner: owner, modified: modified)
+        try write(next, to: temporary, mode: mode, owner: owner, modified: modified)
         try rename(temporary, to: path)
     }
 
     private static func write(
-        _ content: [UInt8], to path: String, mode: UInt16, owner: FileOwner?, modified: Int64?
+        _ next: (inout [UInt8]) -> Bool, to path: String, mode: UInt16, owner: FileOwner?, modified: Int64?
     ) throws(BackupError) {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failure(.fileOpen, "create file", path) }
         defer { close(descriptor) }
-        try content.withUnsafeBufferPointer { (bytes) throws(BackupError) in
-            try writeAll(UnsafeRawBufferPointer(bytes), to: descriptor, path: path)
+        var piece: [UInt8] = []
+        while next(&piece) {
+            try piece.withUnsafeBufferPointer { (bytes) throws(BackupError) in
+                try writeAll(UnsafeRawBufferPointer(bytes), to: descriptor, path: path)
+            }
+            piece.removeAll(keepingCapacity: true)
         }
         if let owner { try change(owner: owner, of: descriptor, path: path) }
         guard fchmod(descriptor, mode_t(mode)) == 0 else { throw failure(.fileMode, "set mode of", path) }

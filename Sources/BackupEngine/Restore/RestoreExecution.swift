@@ -69,10 +69,7 @@ package struct RestoreExecution: Sendable {
     private func saveManifest() throws(BackupError) {
         let path = "\(plan.dataDirectory)/\(Self.manifestName)"
         var encoder = ManifestEncoder(plan.manifest)
-        var content: [UInt8] = []
-        var hasMore = true
-        while hasMore { hasMore = encoder.next(into: &content) }
-        try LocalDisk.replace(path, with: content, mode: 0o600, owner: rootOwner)
+        try LocalDisk.replace(path, mode: 0o600, owner: rootOwner) { encoder.next(into: &$0) }
         try LocalDisk.sync(directory: plan.dataDirectory)
     }
 

@@ -14,6 +14,9 @@ int linux_rename_no_replace(const char *from, const char *to);
 /// processes of the same user. Until the next execve. 0, or -1 with errno.
 int linux_disable_core_dumps(void);
 
+/// Makes the allocator give blocks of `size` bytes and more back to the system when they are freed; before any are made.
+void linux_return_blocks_from(int size);
+
 /// flock(2); Swift sees only the structure of that name. 0, or -1 with errno.
 int linux_flock(int descriptor, int operation);
 

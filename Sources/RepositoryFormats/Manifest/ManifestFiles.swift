@@ -1,52 +1,36 @@
 package import Checksums
 import Glibc
 
-/// The files of a manifest, in columns: about 150 bytes a file, names included.
+/// The files of a manifest, in columns: about 125 bytes a file, names included.
+///
+/// Rows lie in chunks, so that a copy shares with its original all chunks but those in which either is changed since: a
+/// manifest is saved while workers go on changing it.
 package struct ManifestFiles: Sendable {
     /// The mode of a row whose manifest has not told its default yet.
     static let defaultMode = UInt16.max
     private static let noReference = UInt32.max
 
-    /// The bytes of all names, in the order in which rows came.
-    private var nameBytes: [UInt8] = []
-    private var nameStarts: [Int] = []
-    private var nameLengths: [UInt32] = []
-    private var sizes: [UInt64] = []
-    private var repoSizes: [UInt64] = []
-    private var timestamps: [Int64] = []
-    private var checksums: [PackedDigest] = []
-    private var repoChecksums: [PackedDigest] = []
-    private var references: [UInt32] = []
-    private var bundleIDs: [UInt64] = []
-    private var bundleOffsets: [UInt64] = []
-    private var modes: [UInt16] = []
-    /// Into `owners`.
-    private var ownerIndexes: [UInt32] = []
-    private var flags: [Flags] = []
-    /// Into `rarities`, from 1; 0 for none.
-    private var rarityIndexes: [UInt32] = []
-
+    private var chunks: [Chunk] = []
+    package private(set) var count = 0
     private(set) var owners: [Owner] = []
     private var ownerIndexOf: [Owner: UInt32] = [:]
     private var rarities: [Rarity] = []
 
     package init() {}
 
-    package var count: Int { sizes.count }
-
     /// Reads or replaces one row; the name of a row never changes.
     package subscript(index: Int) -> ManifestFile {
         get {
-            let owner = owners[Int(ownerIndexes[index])]
+            let owner = owners[ownerIndex(index)]
             var file = ManifestFile(
-                name: name(index), size: sizes[index], timestamp: timestamps[index], mode: modes[index],
+                name: name(index), size: size(index), timestamp: timestamp(index), mode: mode(index),
                 user: owner.user.text, group: owner.group.text)
-            file.repoSize = repoSizes[index]
+            file.repoSize = repoSize(index)
             file.checksum = checksum(index)
             file.repoChecksum = repoChecksum(index)
             file.reference = reference(index)
-            file.bundleID = bundleIDs[index]
-            file.bundleOffset = bundleOffsets[index]
+            file.bundleID = bundleID(index)
+            file.bundleOffset = bundleOffset(index)
             let rarity = rarity(index)
             file.sizeOriginal = rarity?.sizeOriginal ?? file.size
             file.blockSize = rarity?.blockSize ?? 0
@@ -71,8 +55,8 @@ package struct ManifestFiles: Sendable {
     package mutating func sort() {
         guard !isSorted else { return }
         var order = Array(0..<UInt32(count))
-        nameBytes.withUnsafeBytes { bytes in
-            order.sort { compare(Int($0), Int($1), in: bytes) < 0 }
+        order.sort { left, right in
+            withNameBytes(Int(left)) { name in withNameBytes(Int(right)) { Self.compare(name, $0) < 0 } }
         }
         take(order)
     }
@@ -81,17 +65,15 @@ package struct ManifestFiles: Sendable {
     package func index(of name: String) -> Int? {
         var name = name
         return name.withUTF8 { name in
-            nameBytes.withUnsafeBytes { bytes in
-                var low = 0
-                var high = count
-                while low < high {
-                    let middle = (low + high) / 2
-                    let order = Self.compare(self.nameBytes(middle, in: bytes), UnsafeRawBufferPointer(name))
-                    if order == 0 { return middle }
-                    if order < 0 { low = middle + 1 } else { high = middle }
-                }
-                return nil
+            var low = 0
+            var high = count
+            while low < high {
+                let middle = (low + high) / 2
+                let order = withNameBytes(middle) { Self.compare($0, UnsafeRawBufferPointer(name)) }
+                if order == 0 { return middle }
+                if order < 0 { low = middle + 1 } else { high = middle }
             }
+            return nil
         }
     }
 
@@ -113,32 +95,41 @@ package struct ManifestFiles: Sendable {
 
     // Columns that planners loop over without building rows:
     package func name(_ index: Int) -> String {
-        nameBytes.withUnsafeBytes { String(decoding: nameBytes(index, in: $0), as: UTF8.self) }
+        withNameBytes(index) { String(decoding: $0, as: UTF8.self) }
     }
-    package func size(_ index: Int) -> UInt64 { sizes[index] }
-    package func repoSize(_ index: Int) -> UInt64 { repoSizes[index] }
-    package func timestamp(_ index: Int) -> Int64 { timestamps[index] }
-    package func hasReference(_ index: Int) -> Bool { references[index] != Self.noReference }
-    package func reference(_ index: Int) -> Int? { hasReference(index) ? Int(references[index]) : nil }
-    package func bundleID(_ index: Int) -> UInt64 { bundleIDs[index] }
-    package func bundleOffset(_ index: Int) -> UInt64 { bundleOffsets[index] }
-    package func mode(_ index: Int) -> UInt16 { modes[index] }
+    package func size(_ index: Int) -> UInt64 { chunks[index >> Chunk.shift].sizes[index & Chunk.mask] }
+    package func repoSize(_ index: Int) -> UInt64 { chunks[index >> Chunk.shift].repoSizes[index & Chunk.mask] }
+    package func timestamp(_ index: Int) -> Int64 { chunks[index >> Chunk.shift].timestamps[index & Chunk.mask] }
+    package func hasReference(_ index: Int) -> Bool { referenceNumber(index) != Self.noReference }
+    package func reference(_ index: Int) -> Int? { hasReference(index) ? Int(referenceNumber(index)) : nil }
+    package func bundleID(_ index: Int) -> UInt64 { chunks[index >> Chunk.shift].bundleIDs[index & Chunk.mask] }
+    package func bundleOffset(_ index: Int) -> UInt64 {
+        chunks[index >> Chunk.shift].bundleOffsets[index & Chunk.mask]
+    }
+    package func mode(_ index: Int) -> UInt16 { chunks[index >> Chunk.shift].modes[index & Chunk.mask] }
     package func checksum(_ index: Int) -> SHA1Digest? {
-        flags[index].contains(.checksum) ? checksums[index].digest : nil
+        flags(index).contains(.checksum) ? chunks[index >> Chunk.shift].checksums[index & Chunk.mask].digest : nil
     }
     package func repoChecksum(_ index: Int) -> SHA1Digest? {
-        flags[index].contains(.repoChecksum) ? repoChecksums[index].digest : nil
+        guard flags(index).contains(.repoChecksum) else { return nil }
+        return chunks[index >> Chunk.shift].repoChecksums[index & Chunk.mask].digest
     }
     package func pageCheck(_ index: Int) -> PageCheckResult {
-        guard flags[index].contains(.pagesChecked) else { return .notChecked }
-        return flags[index].contains(.pagesValid) ? .valid : .invalid(rarity(index)?.invalidPages ?? [])
+        let flags = flags(index)
+        guard flags.contains(.pagesChecked) else { return .notChecked }
+        return flags.contains(.pagesValid) ? .valid : .invalid(rarity(index)?.invalidPages ?? [])
+    }
+
+    private func flags(_ index: Int) -> Flags { chunks[index >> Chunk.shift].flags[index & Chunk.mask] }
+    private func referenceNumber(_ index: Int) -> UInt32 {
+        chunks[index >> Chunk.shift].references[index & Chunk.mask]
     }
 }
 
 // MARK: What another manifest says of the same files
 
 extension ManifestFiles {
-    package func sizeOriginal(_ index: Int) -> UInt64 { rarity(index)?.sizeOriginal ?? sizes[index] }
+    package func sizeOriginal(_ index: Int) -> UInt64 { rarity(index)?.sizeOriginal ?? size(index) }
     /// Bytes; 0: not block incremental.
     package func blockSize(_ index: Int) -> UInt32 { rarity(index)?.blockSize ?? 0 }
     package func blockMapSize(_ index: Int) -> UInt64 { rarity(index)?.blockMapSize ?? 0 }
@@ -146,17 +137,15 @@ extension ManifestFiles {
     /// For each row that of `other` with the same name, or -1. Both must be sorted.
     package func rows(in other: ManifestFiles) -> [Int32] {
         var rows = [Int32](repeating: -1, count: count)
-        nameBytes.withUnsafeBytes { names in
-            other.nameBytes.withUnsafeBytes { otherNames in
-                var row = 0
-                var otherRow = 0
-                while row < count, otherRow < other.count {
-                    let order = Self.compare(nameBytes(row, in: names), other.nameBytes(otherRow, in: otherNames))
-                    if order == 0 { rows[row] = Int32(otherRow) }
-                    if order <= 0 { row += 1 }
-                    if order >= 0 { otherRow += 1 }
-                }
+        var row = 0
+        var otherRow = 0
+        while row < count, otherRow < other.count {
+            let order = withNameBytes(row) { name in
+                other.withNameBytes(otherRow) { Self.compare(name, $0) }
             }
+            if order == 0 { rows[row] = Int32(otherRow) }
+            if order <= 0 { row += 1 }
+            if order >= 0 { otherRow += 1 }
         }
         return rows
     }
@@ -165,46 +154,36 @@ extension ManifestFiles {
     /// and owner stay.
     /// - Parameter ownReference: the number of the backup that `other` is of, for what is stored there.
     package mutating func inherit(_ row: Int, from other: ManifestFiles, _ otherRow: Int, ownReference: Int?) {
-        repoSizes[row] = other.repoSizes[otherRow]
-        checksums[row] = other.checksums[otherRow]
-        repoChecksums[row] = other.repoChecksums[otherRow]
-        flags[row] = other.flags[otherRow]
-        bundleIDs[row] = other.bundleIDs[otherRow]
-        bundleOffsets[row] = other.bundleOffsets[otherRow]
-        let reference = other.references[otherRow]
-        references[row] =
-            reference == Self.noReference ? ownReference.map { UInt32($0) } ?? Self.noReference : reference
+        let reference = other.reference(otherRow).map { UInt32($0) } ?? ownReference.map { UInt32($0) }
+        chunks[row >> Chunk.shift].inherit(
+            row & Chunk.mask, from: other.chunks[otherRow >> Chunk.shift], otherRow & Chunk.mask)
+        chunks[row >> Chunk.shift].references[row & Chunk.mask] = reference ?? Self.noReference
         if var rarity = other.rarity(otherRow), rarity.blockSize != 0 || !rarity.invalidPages.isEmpty {
-            rarity.sizeOriginal = sizes[row]
+            rarity.sizeOriginal = size(row)
             setRarity(rarity, at: row)
         } else {
-            rarityIndexes[row] = 0
+            chunks[row >> Chunk.shift].rarityIndexes[row & Chunk.mask] = 0
         }
     }
 
     /// Forgets the content's checksums, but not where a block map is.
-    package mutating func forgetContent(_ row: Int) { flags[row] = [] }
+    package mutating func forgetContent(_ row: Int) { chunks[row >> Chunk.shift].flags[row & Chunk.mask] = [] }
 
     /// Whether anything is said of the content, or of where it is stored.
     package func isStored(_ row: Int) -> Bool {
-        flags[row] != [] || references[row] != Self.noReference || bundleIDs[row] != 0 || rarityIndexes[row] != 0
+        hasReference(row) || chunks[row >> Chunk.shift].isStored(row & Chunk.mask)
     }
 
     /// Forgets the content and where it is stored.
     package mutating func forgetStored(_ row: Int) {
-        flags[row] = []
-        repoSizes[row] = sizes[row]
-        references[row] = Self.noReference
-        bundleIDs[row] = 0
-        bundleOffsets[row] = 0
-        rarityIndexes[row] = 0
+        chunks[row >> Chunk.shift].forgetStored(row & Chunk.mask, reference: Self.noReference)
     }
 
     /// Makes a row of size 0 one that needs no object.
     package mutating func setEmpty(_ row: Int) {
         forgetStored(row)
-        checksums[row] = PackedDigest(.ofNothing)
-        flags[row] = .checksum
+        chunks[row >> Chunk.shift].checksums[row & Chunk.mask] = PackedDigest(.ofNothing)
+        chunks[row >> Chunk.shift].flags[row & Chunk.mask] = .checksum
     }
 }
 
@@ -214,29 +193,28 @@ extension ManifestFiles {
     /// The least index whose name is not greater than the one before it, which in a sorted manifest is one of two rows
     /// with the same name; nil when the names ascend.
     var firstUnordered: Int? {
-        nameBytes.withUnsafeBytes { bytes in
-            var index = 1
-            while index < count {
-                guard compare(index - 1, index, in: bytes) < 0 else { return index }
-                index += 1
-            }
-            return nil
+        var index = 1
+        while index < count {
+            let order = withNameBytes(index - 1) { name in withNameBytes(index) { Self.compare(name, $0) } }
+            guard order < 0 else { return index }
+            index += 1
         }
+        return nil
     }
 
     private var isSorted: Bool { firstUnordered == nil }
 
     func rarity(_ index: Int) -> Rarity? {
-        let rarity = rarityIndexes[index]
+        let rarity = chunks[index >> Chunk.shift].rarityIndexes[index & Chunk.mask]
         return rarity == 0 ? nil : rarities[Int(rarity) - 1]
     }
 
-    func ownerIndex(_ index: Int) -> Int { Int(ownerIndexes[index]) }
+    func ownerIndex(_ index: Int) -> Int { Int(chunks[index >> Chunk.shift].ownerIndexes[index & Chunk.mask]) }
 
     func withNameBytes<Result, Failure: Error>(
         _ index: Int, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        try nameBytes.span.bytes.withUnsafeBytes { bytes throws(Failure) in try body(nameBytes(index, in: bytes)) }
+        try chunks[index >> Chunk.shift].withNameBytes(index & Chunk.mask, body)
     }
 
     mutating func intern(_ owner: Owner) -> UInt32 {
@@ -250,45 +228,30 @@ extension ManifestFiles {
     }
 
     mutating func append(_ row: ManifestFileRow, name: UnsafeRawBufferPointer) {
-        nameStarts.append(nameBytes.count)
-        nameLengths.append(UInt32(name.count))
-        nameBytes.append(contentsOf: name)
-        sizes.append(row.size)
-        repoSizes.append(row.repoSize)
-        timestamps.append(row.timestamp)
-        checksums.append(PackedDigest(row.checksum))
-        repoChecksums.append(PackedDigest(row.repoChecksum))
-        references.append(row.reference.map { UInt32($0) } ?? Self.noReference)
-        bundleIDs.append(row.bundleID)
-        bundleOffsets.append(row.bundleOffset)
-        modes.append(row.mode)
-        ownerIndexes.append(row.owner)
-        flags.append(Flags(row))
-        rarityIndexes.append(0)
-        if let rarity = row.rarity { setRarity(rarity, at: count - 1) }
+        if count & Chunk.mask == 0 { chunks.append(Chunk()) }
+        let index = count
+        count += 1
+        chunks[index >> Chunk.shift].append(
+            row, name: name, reference: row.reference.map { UInt32($0) } ?? Self.noReference)
+        if let rarity = row.rarity { setRarity(rarity, at: index) }
     }
 
     private mutating func set(_ row: ManifestFileRow, at index: Int) {
-        sizes[index] = row.size
-        repoSizes[index] = row.repoSize
-        timestamps[index] = row.timestamp
-        checksums[index] = PackedDigest(row.checksum)
-        repoChecksums[index] = PackedDigest(row.repoChecksum)
-        references[index] = row.reference.map { UInt32($0) } ?? Self.noReference
-        bundleIDs[index] = row.bundleID
-        bundleOffsets[index] = row.bundleOffset
-        modes[index] = row.mode
-        ownerIndexes[index] = row.owner
-        flags[index] = Flags(row)
-        if let rarity = row.rarity { setRarity(rarity, at: index) } else { rarityIndexes[index] = 0 }
+        chunks[index >> Chunk.shift].set(
+            row, at: index & Chunk.mask, reference: row.reference.map { UInt32($0) } ?? Self.noReference)
+        if let rarity = row.rarity {
+            setRarity(rarity, at: index)
+        } else {
+            chunks[index >> Chunk.shift].rarityIndexes[index & Chunk.mask] = 0
+        }
     }
 
     private mutating func setRarity(_ rarity: Rarity, at index: Int) {
-        if rarityIndexes[index] == 0 {
+        if chunks[index >> Chunk.shift].rarityIndexes[index & Chunk.mask] == 0 {
             rarities.append(rarity)
-            rarityIndexes[index] = UInt32(rarities.count)
+            chunks[index >> Chunk.shift].rarityIndexes[index & Chunk.mask] = UInt32(rarities.count)
         } else {
-            rarities[Int(rarityIndexes[index]) - 1] = rarity
+            rarities[Int(chunks[index >> Chunk.shift].rarityIndexes[index & Chunk.mask]) - 1] = rarity
         }
     }
 
@@ -301,42 +264,51 @@ extension ManifestFiles {
         }
         ownerIndexOf = Dictionary(
             owners.enumerated().map { ($1, UInt32($0)) }, uniquingKeysWith: { first, _ in first })
-        guard let mode else { return modes.firstIndex(of: Self.defaultMode).map { name($0) } }
-        for index in modes.indices where modes[index] == Self.defaultMode { modes[index] = mode }
+        for index in 0..<count where self.mode(index) == Self.defaultMode {
+            guard let mode else { return name(index) }
+            chunks[index >> Chunk.shift].modes[index & Chunk.mask] = mode
+        }
         return nil
     }
 
     /// Replaces each reference by what `numbers` says at its place; nil: the backup itself.
     mutating func renumberReferences(_ numbers: [Int?]) {
-        for index in references.indices where references[index] != Self.noReference {
-            references[index] = numbers[Int(references[index])].map { UInt32($0) } ?? Self.noReference
+        for index in 0..<count {
+            guard let reference = reference(index) else { continue }
+            chunks[index >> Chunk.shift].references[index & Chunk.mask] =
+                numbers[reference].map { UInt32($0) } ?? Self.noReference
         }
     }
 
+    /// Becomes the rows at `order`, in that order: one column after the other, so that only one is there twice.
     private mutating func take(_ order: [UInt32]) {
-        nameStarts.take(order)
-        nameLengths.take(order)
-        sizes.take(order)
-        repoSizes.take(order)
-        timestamps.take(order)
-        checksums.take(order)
-        repoChecksums.take(order)
-        references.take(order)
-        bundleIDs.take(order)
-        bundleOffsets.take(order)
-        modes.take(order)
-        ownerIndexes.take(order)
-        flags.take(order)
-        rarityIndexes.take(order)
-    }
-
-    private func nameBytes(_ index: Int, in bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-        let start = nameStarts[index]
-        return UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(nameLengths[index])])
-    }
-
-    private func compare(_ left: Int, _ right: Int, in bytes: UnsafeRawBufferPointer) -> Int {
-        Self.compare(nameBytes(left, in: bytes), nameBytes(right, in: bytes))
+        var names = (0..<(order.count + Chunk.mask) >> Chunk.shift).map { _ in Chunk() }
+        for (place, row) in order.enumerated() {
+            withNameBytes(Int(row)) { names[place >> Chunk.shift].append(name: $0) }
+        }
+        func take<Value>(_ column: WritableKeyPath<Chunk, [Value]>) {
+            let values = chunks.flatMap { $0[keyPath: column] }
+            for index in chunks.indices { chunks[index][keyPath: column] = [] }
+            for index in names.indices {
+                let places = index << Chunk.shift..<min((index + 1) << Chunk.shift, order.count)
+                names[index][keyPath: column] = order[places].map { values[Int($0)] }
+            }
+        }
+        for index in chunks.indices { chunks[index].removeNames() }
+        take(\.sizes)
+        take(\.repoSizes)
+        take(\.timestamps)
+        take(\.checksums)
+        take(\.repoChecksums)
+        take(\.references)
+        take(\.bundleIDs)
+        take(\.bundleOffsets)
+        take(\.modes)
+        take(\.ownerIndexes)
+        take(\.flags)
+        take(\.rarityIndexes)
+        chunks = names
+        count = order.count
     }
 
     private static func compare(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Int {
@@ -347,9 +319,4 @@ extension ManifestFiles {
         }
         return left.count - right.count
     }
-}
-
-extension Array {
-    /// Becomes the elements at `order`, in that order.
-    fileprivate mutating func take(_ order: [UInt32]) { self = order.map { self[Int($0)] } }
 }
