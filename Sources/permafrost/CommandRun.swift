@@ -65,6 +65,11 @@ struct CommandRun {
 
     private func run() async throws -> Int32 {
         if let priority = configuration.integer(.priority) { try ProcessPriority.set(priority) }
+        // By itself the allocator raises the size from which on blocks go back to the system as it goes, and keeps tables
+        // of a million files as holes. For segments of WAL, one like the other, that is just right.
+        if configuration.command != .archivePush, configuration.command != .archiveGet {
+            linux_return_blocks_from(64 << 10)
+        }
         return try await configuration.withForcedVersion { try await runCommand() }
     }
 

@@ -1,6 +1,5 @@
 import BackupEngine
 import BackupModel
-import CLinux
 import Glibc
 import Logging
 import Telemetry
@@ -12,9 +11,6 @@ struct Program {
         // Before any thread is made, and this one is blocked for good: a signal that any thread takes in the usual way
         // would end the process on the spot.
         Signals.block()
-        // What is larger goes back to the system when it is freed. By itself the allocator raises this threshold as it
-        // goes, and keeps tables of a million files as holes.
-        linux_return_blocks_from(64 << 10)
         // `exit`, not `return`: threads that block must not hold up the end. Detached: this thread runs no tasks.
         Task.detached { exit(await run()) }
         while true { pause() }

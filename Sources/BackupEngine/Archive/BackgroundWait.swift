@@ -26,6 +26,7 @@ struct BackgroundWait {
         timeout: Duration, _ answer: () throws(BackupError) -> Answer?
     ) async throws(Failure) -> Answer {
         let deadline = ContinuousClock.now + timeout
+        let soon = ContinuousClock.now + .milliseconds(500)
         var process: BackgroundProcess?
         var pause = Duration.milliseconds(2)
         while true {
@@ -43,7 +44,8 @@ struct BackgroundWait {
             } catch {
                 throw .failed(BackupError(.terminated, "waiting for '\(name)' was cancelled"))
             }
-            pause = min(pause * 3 / 2, .milliseconds(50))
+            // Most answers come within the time that a segment takes: PostgreSQL waits with its next until then.
+            pause = min(pause * 3 / 2, ContinuousClock.now < soon ? .milliseconds(5) : .milliseconds(50))
             // Before the answer is looked for: what it has told before it ended is then there.
             let end = process?.end()
             do throws(BackupError) {
