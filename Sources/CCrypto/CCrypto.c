@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +15,22 @@
 #include <sys/random.h>
 
 #define FUNCTIONS(X)         \
+    X(BIO_free)              \
+    X(BIO_new_mem_buf)       \
     X(ERR_clear_error)       \
     X(EVP_CIPHER_CTX_new)    \
     X(EVP_CIPHER_CTX_free)   \
     X(EVP_CipherInit_ex)     \
     X(EVP_CipherUpdate)      \
     X(EVP_CipherFinal_ex)    \
+    X(EVP_DigestSign)        \
+    X(EVP_DigestSignInit)    \
+    X(EVP_MD_CTX_free)       \
+    X(EVP_MD_CTX_new)        \
+    X(EVP_PKEY_free)         \
     X(EVP_aes_256_cbc)       \
+    X(EVP_sha256)            \
+    X(PEM_read_bio_PrivateKey) \
     X(OPENSSL_init_crypto)
 
 // The types come from the header, so that a wrong call does not compile.
@@ -122,6 +132,40 @@ long permafrost_aes_finish(struct permafrost_aes *aes, unsigned char *output)
     int written = 0;
 
     return succeeded(crypto.EVP_CipherFinal_ex(aes->context, output, &written)) ? written : -1;
+}
+
+// Nobody is there to be asked for the passphrase of a key.
+static int noPassphrase(char *buffer, int size, int isWriting, void *context)
+{
+    (void)buffer, (void)size, (void)isWriting, (void)context;
+    return -1;
+}
+
+static EVP_PKEY *privateKey(const void *pem, size_t pemSize)
+{
+    BIO *bio = crypto.BIO_new_mem_buf(pem, (int)pemSize);
+    EVP_PKEY *key;
+
+    if (bio == NULL) return NULL;
+    key = crypto.PEM_read_bio_PrivateKey(bio, NULL, noPassphrase, NULL);
+    crypto.BIO_free(bio);
+    return key;
+}
+
+size_t permafrost_sign_sha256(
+    const void *pem, size_t pemSize, const void *message, size_t messageSize, unsigned char *signature,
+    size_t capacity)
+{
+    EVP_PKEY *key = pemSize > INT_MAX ? NULL : privateKey(pem, pemSize);
+    EVP_MD_CTX *context = crypto.EVP_MD_CTX_new();
+    size_t size = capacity;
+    bool signs = key != NULL && context != NULL &&
+        crypto.EVP_DigestSignInit(context, NULL, crypto.EVP_sha256(), NULL, key) == 1 &&
+        crypto.EVP_DigestSign(context, signature, &size, message, messageSize) == 1;
+
+    crypto.EVP_MD_CTX_free(context);
+    crypto.EVP_PKEY_free(key);
+    return succeeded(signs) ? size : 0;
 }
 
 bool permafrost_random(void *bytes, size_t count)

@@ -48,6 +48,8 @@ package enum RepositoryPaths {
     }
     /// What we keep beside the format.
     package static func lock(stanza: String) -> String { "permafrost/\(stanza)/lock" }
+    package static func lockFlags(stanza: String) -> String { "permafrost/\(stanza)/locks" }
+    package static func probe(stanza: String, name: String) -> String { "permafrost/\(stanza)/probe-\(name)" }
     package static func verifyState(stanza: String) -> String { "permafrost/\(stanza)/verify" }
 }
 

@@ -24,7 +24,13 @@ package final class CallSlots: Sendable {
     }
     private let state: Mutex<State>
 
-    package init(_ count: Int) { state = Mutex(State(free: max(1, count))) }
+    /// 1 or more.
+    package let count: Int
+
+    package init(_ count: Int) {
+        self.count = max(1, count)
+        state = Mutex(State(free: self.count))
+    }
 
     /// Runs `body` with a slot held. Throws `CancellationError` when the task is cancelled before it has one.
     package func run<Result>(_ body: () async throws -> Result) async throws -> Result {

@@ -4,6 +4,9 @@
 /// writer or reader that is open but idle counts nothing. So nobody ever waits while holding what another waits for: not
 /// the copier that has a writer open in each of several repositories, not the worker whose bundle stays open while it
 /// stores a file beside it, not the task that waits for a partner to hash with.
+///
+/// Of a store behind a network commits and reads count: there opening a writer and appending to it only fills the part
+/// that is sent next, in the background, and must not wait for the commits of other objects.
 package struct ConcurrencyLimitedStore: StoreWrapper {
     package let store: any RepositoryStore
     private let uploads: CallSlots?
@@ -18,6 +21,14 @@ package struct ConcurrencyLimitedStore: StoreWrapper {
         self.downloads = downloads.map(CallSlots.init)
     }
 
+    /// As many calls as there are slots. One that makes its callers wait one by one gains nothing from more.
+    package var concurrency: StoreConcurrency {
+        var concurrency = store.concurrency
+        if let uploads, concurrency.uploads > 1 { concurrency.uploads = uploads.count }
+        if let downloads, concurrency.downloads > 1 { concurrency.downloads = downloads.count }
+        return concurrency
+    }
+
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         guard let downloads else { return try await store.read(path, range: range) }
         let reader = try await downloads.run { try await store.read(path, range: range) }
@@ -25,8 +36,11 @@ package struct ConcurrencyLimitedStore: StoreWrapper {
     }
     package func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
         guard let uploads else { return try await store.write(path, mode) }
+        if store.concurrency.uploads > 1 {
+            return LimitedWriter(try await store.write(path, mode), uploads, countsChunks: false)
+        }
         let writer = try await uploads.run { try await store.write(path, mode) }
-        return LimitedWriter(writer, uploads)
+        return LimitedWriter(writer, uploads, countsChunks: true)
     }
 }
 
@@ -49,13 +63,18 @@ private final class LimitedReader: ObjectReader {
 private final class LimitedWriter: ObjectWriter {
     private let writer: any ObjectWriter
     private let slots: CallSlots
+    private let countsChunks: Bool
 
-    init(_ writer: any ObjectWriter, _ slots: CallSlots) {
+    init(_ writer: any ObjectWriter, _ slots: CallSlots, countsChunks: Bool) {
         self.writer = writer
         self.slots = slots
+        self.countsChunks = countsChunks
     }
 
+    func expect(atMost size: UInt64) { writer.expect(atMost: size) }
+
     func append(_ bytes: RawSpan) async throws {
+        guard countsChunks else { return try await writer.append(bytes) }
         // Not by `run`: a span cannot be captured.
         try await slots.acquire()
         defer { slots.release() }

@@ -21,6 +21,7 @@ package final class MemoryStore: RepositoryStore {
 
     package let capabilities: StoreCapabilities
     package let location = "memory:"
+    package let concurrency: StoreConcurrency
     private let latency: Duration
     private let pageSize: Int
     private let now: @Sendable () -> Int64
@@ -28,17 +29,21 @@ package final class MemoryStore: RepositoryStore {
     private let state = Mutex(MemoryTree())
 
     /// - Parameters:
-    ///   - latency: of every call but `append` and `read(into:)`.
+    ///   - latency: of every call but `write`, `append` and `read(into:)`, which a store behind a network need not be
+    ///     asked for.
+    ///   - concurrency: nil: by whether there is a latency.
     ///   - pageSize: entries in a page of `list`.
     ///   - fault: asked once per call, with the path that it is about.
     ///   - now: seconds since 1970, for modification times.
     package init(
-        capabilities: StoreCapabilities = [.createIfAbsent], latency: Duration = .zero, pageSize: Int = 1000,
+        capabilities: StoreCapabilities = [.createIfAbsent], latency: Duration = .zero,
+        concurrency: StoreConcurrency? = nil, pageSize: Int = 1000,
         fault: @escaping @Sendable (Operation, String) -> Fault? = { _, _ in nil },
         now: @escaping @Sendable () -> Int64 = { Int64(time(nil)) }
     ) {
         self.capabilities = capabilities
         self.latency = latency
+        self.concurrency = concurrency ?? (latency > .zero ? .remote : .local)
         self.pageSize = max(pageSize, 1)
         self.now = now
         self.fault = fault
@@ -59,7 +64,7 @@ package final class MemoryStore: RepositoryStore {
 
     /// A store of its own that holds the same, without latency or faults.
     package func copy() -> MemoryStore {
-        let copy = MemoryStore(capabilities: capabilities, pageSize: pageSize, now: now)
+        let copy = MemoryStore(capabilities: capabilities, concurrency: concurrency, pageSize: pageSize, now: now)
         let tree = state.withLock { $0 }
         copy.state.withLock { $0 = tree }
         return copy
@@ -154,7 +159,7 @@ package final class MemoryStore: RepositoryStore {
     fileprivate func call<Value>(
         _ operation: Operation, _ path: String, _ body: () throws(StorageError) -> Value
     ) async throws(StorageError) -> Value {
-        if latency > .zero, operation != .append, operation != .readChunk {
+        if latency > .zero, operation != .write, operation != .append, operation != .readChunk {
             do {
                 try await Task.sleep(for: latency)
             } catch {

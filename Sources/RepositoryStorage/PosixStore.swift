@@ -17,6 +17,7 @@ package final class PosixStore: RepositoryStore {
     package let root: String
     package let capabilities: StoreCapabilities = [.createIfAbsent, .directories, .symlinks, .hardLinks]
     package var location: String { "posix:\(root)" }
+    package let concurrency = StoreConcurrency.local
 
     let fileMode: UInt32
     let directoryMode: UInt32
@@ -177,7 +178,7 @@ extension PosixStore {
     func storageError(_ failure: SystemFailure) -> StorageError {
         StorageError(
             failure.error(in: location), isMissing: failure.isMissing, isRetryable: failure.isRetryable,
-            isAlreadyThere: failure.number == EEXIST)
+            isAlreadyThere: failure.number == EEXIST, isDenied: failure.isDenied)
     }
 
     /// Unique on all hosts that share the file system, and short enough where `file`'s own name is not far too long.

@@ -8,6 +8,7 @@ package struct ReadOnlyStore: RepositoryStore {
 
     package var capabilities: StoreCapabilities { store.capabilities }
     package var location: String { store.location }
+    package var concurrency: StoreConcurrency { store.concurrency }
 
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         try await store.read(path, range: range)

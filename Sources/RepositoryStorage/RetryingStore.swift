@@ -33,7 +33,7 @@ package struct RetryPolicy: Sendable {
     }
 
     /// The wait after `failures` failed calls in a row (1 or more).
-    func wait(after failures: Int) -> Duration {
+    package func wait(after failures: Int) -> Duration {
         if isSteep, failures > 1 { return longest }
         let full = min(longest, shortest * (1 << min(max(failures - 1, 0), 20)))
         return full * (0.5 + jitter() / 2)
@@ -65,6 +65,7 @@ package struct RetryingStore: RepositoryStore {
 
     package var capabilities: StoreCapabilities { store.capabilities }
     package var location: String { store.location }
+    package var concurrency: StoreConcurrency { store.concurrency }
 
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         let reader = try await retrying { try await store.read(path, range: range) }
@@ -167,12 +168,18 @@ private final class RetryingWriter: ObjectWriter {
     private var writer: any ObjectWriter
     /// All that was appended, nil once it is more than can be written again.
     private var kept: [UInt8]? = []
+    private var expected: UInt64?
 
     init(_ store: RetryingStore, _ path: String, _ mode: WriteMode, _ writer: any ObjectWriter) {
         self.store = store
         self.path = path
         self.mode = mode
         self.writer = writer
+    }
+
+    func expect(atMost size: UInt64) {
+        expected = size
+        writer.expect(atMost: size)
     }
 
     func append(_ bytes: RawSpan) async throws {
@@ -213,6 +220,7 @@ private final class RetryingWriter: ObjectWriter {
     private func replay() async throws {
         await writer.abort()
         writer = try await store.openWriter(path, mode)
+        if let expected { writer.expect(atMost: expected) }
         if let kept, !kept.isEmpty { try await writer.append(kept.span.bytes) }
     }
 

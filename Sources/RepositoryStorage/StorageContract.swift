@@ -18,11 +18,15 @@ package protocol RepositoryStore: Sendable {
     /// The store for people: `posix:/var/lib/pgbackrest`. Holds no secret.
     var location: String { get }
 
+    /// How many calls to have in flight. A wrapper answers for the store within.
+    var concurrency: StoreConcurrency { get }
+
     /// Opens an object, or `range` of it (bytes; its end may lie past the end of the object).
     func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader
 
-    /// Opens a writer. `.create` needs ``StoreCapabilities/createIfAbsent`` and throws with
-    /// ``StorageError/isAlreadyThere`` at `commit` (or earlier) when the object exists.
+    /// Opens a writer; behind a network without a round trip, as long as all may fit into one request. `.create` needs
+    /// ``StoreCapabilities/createIfAbsent`` and throws with ``StorageError/isAlreadyThere`` at `commit` (or earlier) when
+    /// the object exists.
     func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter
 
     /// One page of what lies directly under `directory` (`""` is the root), by name bytewise ascending. Directories of
@@ -92,6 +96,9 @@ package protocol ObjectReader: AnyObject {
 }
 
 package protocol ObjectWriter: AnyObject {
+    /// Says before the first byte that no more than `size` bytes will come, all of which the caller has in memory: a
+    /// store may send them in one request instead of in parts.
+    func expect(atMost size: UInt64)
     /// Takes all of `bytes`; they are not referred to after it returns.
     func append(_ bytes: RawSpan) async throws
     /// Finishes the object, see ``RepositoryStore`` for what is durable then. Call at most once.
@@ -99,6 +106,10 @@ package protocol ObjectWriter: AnyObject {
     /// Leaves nothing behind (an `.inPlace` object is removed). Does nothing after `commit`. Never throws: what could
     /// not be cleaned is unreferenced.
     func abort() async
+}
+
+extension ObjectWriter {
+    package func expect(atMost size: UInt64) {}
 }
 
 package struct ListPage: Sendable {

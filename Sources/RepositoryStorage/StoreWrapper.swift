@@ -7,6 +7,7 @@ package protocol StoreWrapper: RepositoryStore {
 extension StoreWrapper {
     package var capabilities: StoreCapabilities { store.capabilities }
     package var location: String { store.location }
+    package var concurrency: StoreConcurrency { store.concurrency }
 
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         try await store.read(path, range: range)

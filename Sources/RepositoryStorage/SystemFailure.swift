@@ -49,6 +49,7 @@ struct SystemFailure: Error {
     }
 
     var isMissing: Bool { number == ENOENT || number == ENOTDIR }
+    var isDenied: Bool { number == EACCES || number == EPERM }
     var isFull: Bool { number == ENOSPC || number == EDQUOT }
 
     /// Network file systems answer so while their server restarts or the file was replaced under an open handle.

@@ -48,6 +48,8 @@ private final class ThrottledWriter: ObjectWriter {
         self.limit = limit
     }
 
+    func expect(atMost size: UInt64) { writer.expect(atMost: size) }
+
     func append(_ bytes: RawSpan) async throws {
         var done = 0
         while done < bytes.byteCount {

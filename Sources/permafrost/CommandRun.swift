@@ -15,13 +15,16 @@ struct CommandRun {
 
     /// Seconds since 1970, when the options had been read.
     private let startTime: Int
+    private let objectStores: ObjectStoreContext
 
     init(_ configuration: Configuration) {
         startTime = time(nil)
         var configuration = configuration
         configuration.setExecId(ExecutionID.new())
         self.configuration = configuration
-        logger = CommandLog.start(configuration)
+        let logger = CommandLog.start(configuration)
+        self.logger = logger
+        objectStores = ObjectStoreContext { logger.warning("\($0)") }
         control = WorkerThreads(count: 1)
     }
 
@@ -42,9 +45,10 @@ struct CommandRun {
                 ShortcutWriter(configuration, start: startTime).write()
             }
             let time = ContinuousClock.now - start
+            let network = objectStores.summary.map { "; " + $0 } ?? ""
             logger.log(
                 level: frame,
-                "\(configuration.commandText) command end: completed successfully (\(time.milliseconds)ms)")
+                "\(configuration.commandText) command end: completed successfully (\(time.milliseconds)ms\(network))")
         } catch {
             let failure = Self.described(error)
             CommandLog.report(failure, logger)
@@ -179,15 +183,15 @@ struct CommandRun {
         for stanza in stanzas {
             var one = context
             one.configuration = try configuration.forStanza(stanza)
-            one.repositories = try RepositoryComposition.repositories(one.configuration)
+            one.repositories = try RepositoryComposition.repositories(one.configuration, objectStores)
             try await CheckCommand(one).run()
         }
     }
 
     private func makeContext(_ progress: CommandProgress) throws(BackupError) -> EngineContext {
         EngineContext(
-            configuration: configuration, repositories: try RepositoryComposition.repositories(configuration),
-            logger: logger,
+            configuration: configuration,
+            repositories: try RepositoryComposition.repositories(configuration, objectStores), logger: logger,
             now: {
                 var now = timespec()
                 clock_gettime(CLOCK_REALTIME, &now)

@@ -5,13 +5,15 @@ import RepositoryStorage
 /// Chooses the driver of each configured repository, and what lies around it.
 enum RepositoryComposition {
     /// Those of ``Configuration/coveredRepositoryKeys``.
-    static func repositories(_ configuration: Configuration) throws(BackupError) -> [Repository] {
+    static func repositories(
+        _ configuration: Configuration, _ objectStores: ObjectStoreContext
+    ) throws(BackupError) -> [Repository] {
         // They are about this host, and their options name no repository.
         if configuration.command == .start || configuration.command == .stop { return [] }
         let network = configuration.size(.rateLimitNetwork).map { RateLimit(bytesPerSecond: $0) }
         var repositories: [Repository] = []
         for key in configuration.coveredRepositoryKeys {
-            let driver = try driver(configuration, key)
+            let driver = try driver(configuration, key, objectStores)
             repositories.append(
                 Repository(
                     key: key, store: wrapped(driver, configuration, key, network),
@@ -31,18 +33,24 @@ enum RepositoryComposition {
     }
 
     private static func driver(
-        _ configuration: Configuration, _ key: Int
+        _ configuration: Configuration, _ key: Int, _ objectStores: ObjectStoreContext
     ) throws(BackupError) -> any RepositoryStore {
+        let composition = ObjectStoreComposition(configuration: configuration, key: key, context: objectStores)
         let type = configuration.string(.repoType, key) ?? "posix"
-        guard type == "posix" || type == "cifs" else {
+        switch type {
+        case "posix", "cifs":
+            guard let path = configuration.string(.repoPath, key) else {
+                throw BackupError(.optionRequired, "repo\(key)-path is required")
+            }
+            return PosixStore(root: path, neutralUmask: configuration.bool(.neutralUmask))
+        case "s3": return try composition.s3()
+        case "gcs": return try composition.gcs()
+        case "azure": return try composition.azure()
+        default:
             throw BackupError(
                 .featureNotSupported,
                 "repo\(key)-type=\(type) is known but not supported by this version of Permafrost")
         }
-        guard let path = configuration.string(.repoPath, key) else {
-            throw BackupError(.optionRequired, "repo\(key)-path is required")
-        }
-        return PosixStore(root: path, neutralUmask: configuration.bool(.neutralUmask))
     }
 
     /// A call passes, from outside: the check of a dry run, retries, the limit of bytes, the limit of calls. So nobody
@@ -57,13 +65,17 @@ enum RepositoryComposition {
             store = ConcurrencyLimitedStore(store, uploads: uploads, downloads: downloads)
         }
         if let network { store = ThrottledStore(store, network) }
-        store = RetryingStore(store, policy: retryPolicy(configuration))
+        store = RetryingStore(store, policy: retryPolicy(configuration, key))
         return configuration.bool(.dryRun) ? ReadOnlyStore(store) : store
     }
 
     /// By `job-retry`, for the commands that have it.
-    private static func retryPolicy(_ configuration: Configuration) -> RetryPolicy {
-        guard let retries = configuration.integer(.jobRetry) else { return RetryPolicy() }
+    private static func retryPolicy(_ configuration: Configuration, _ key: Int) -> RetryPolicy {
+        guard let retries = configuration.integer(.jobRetry) else {
+            // The drivers of object stores repeat requests themselves, for as long as io-timeout says.
+            let isLocal = ["posix", "cifs"].contains(configuration.string(.repoType, key) ?? "posix")
+            return isLocal ? RetryPolicy() : RetryPolicy(attempts: 1)
+        }
         return .jobs(retries: retries, interval: configuration.duration(.jobRetryInterval) ?? .seconds(15))
     }
 }

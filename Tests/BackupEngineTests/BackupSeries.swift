@@ -83,9 +83,10 @@ struct MemoryRepository {
     let repository: Repository
 
     init(
-        key: Int = 1, fault: @escaping @Sendable (MemoryStore.Operation, String) -> MemoryStore.Fault? = { _, _ in nil }
+        key: Int = 1, pageSize: Int = 3,
+        fault: @escaping @Sendable (MemoryStore.Operation, String) -> MemoryStore.Fault? = { _, _ in nil }
     ) {
-        store = MemoryStore(capabilities: [.createIfAbsent, .directories, .symlinks], pageSize: 3, fault: fault)
+        store = MemoryStore(capabilities: [.createIfAbsent, .directories, .symlinks], pageSize: pageSize, fault: fault)
         repository = Repository(key: key, store: store)
     }
 

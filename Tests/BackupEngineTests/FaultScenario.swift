@@ -38,8 +38,9 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
     static let all: [FaultScenario] = {
         let wanted = ProcessInfo.processInfo.environment["PERMAFROST_FAULTS"] ?? ""
         let commands = [
-            create, upgrade, delete, push, pushHistory, pushToTwo, get, getFromTwo, expire, annotate, restore, verify,
-            verifyInTurns, backupToTwo,
+            create, upgrade, delete, push, pushFar, pushHistory, pushToTwo, get, getFromTwo, expire, expireFar,
+            annotate,
+            restore, restoreFar, verify, verifyInTurns, backupToTwo,
         ]
         return (commands + backups).filter { wanted.isEmpty || $0.name.contains(wanted) }
     }()
@@ -119,6 +120,14 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
             try await world.push("\(world.cluster.scratch)/\(BackupSeries.segment(9))", retrying: retrying)
         }, requireDone: { try await requireSegment(9, in: $0) })
 
+    static let pushFar = FaultScenario(
+        name: "archive-push, far",
+        prepare: {
+            let world = try await stanza(BackupKind(name: "far", isFar: true), backups: [])
+            try world.cluster.makeSegment(9)
+            return world
+        }, run: push.run, requireDone: push.requireDone)
+
     static let pushHistory = FaultScenario(
         name: "archive-push of a history file",
         prepare: {
@@ -157,25 +166,30 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
         }
     }
 
-    static let expire = FaultScenario(
-        name: "expire",
-        prepare: {
-            var world = try await stanza(backups: ["full", "full", "full"])
-            let labels = try await world.labels()
-            world.release(backups: labels.dropLast())
-            return world
-        },
-        run: { world, retrying in
-            world.now += 1000
-            try await ExpireCommand(
-                world.context("expire", ["--repo1-retention-full=1"], retrying: retrying)
-            ).run()
-        },
-        requireDone: { world async throws in
-            #expect(try await world.labels() == world.kept.sorted())
-            let names = try await world.repositories[0].listAll("backup/main").map(\.name)
-            #expect(names.filter { BackupLabel($0) != nil } == world.kept.sorted())
-        })
+    static let expire = expire("expire", BackupKind(name: "full"))
+    static let expireFar = expire("expire, far", BackupKind(name: "full", isFar: true))
+
+    private static func expire(_ name: String, _ kind: BackupKind) -> FaultScenario {
+        FaultScenario(
+            name: name,
+            prepare: {
+                var world = try await stanza(kind, backups: ["full", "full", "full"])
+                let labels = try await world.labels()
+                world.release(backups: labels.dropLast())
+                return world
+            },
+            run: { world, retrying in
+                world.now += 1000
+                try await ExpireCommand(
+                    world.context("expire", ["--repo1-retention-full=1"], retrying: retrying)
+                ).run()
+            },
+            requireDone: { world async throws in
+                #expect(try await world.labels() == world.kept.sorted())
+                let names = try await world.repositories[0].listAll("backup/main").map(\.name)
+                #expect(names.filter { BackupLabel($0) != nil } == world.kept.sorted())
+            })
+    }
 
     static let annotate = FaultScenario(
         name: "annotate", prepare: { try await stanza(backups: ["full", "full"]) },
@@ -191,19 +205,23 @@ struct FaultScenario: Sendable, CustomTestStringConvertible {
             #expect(entry?.annotations == ["note": "kept"])
         })
 
-    static let restore = FaultScenario(
-        name: "restore",
-        prepare: {
-            try await stanza(BackupKind(name: "full, gz", options: ["compress-type": "gz"]), backups: ["full"])
-        },
-        run: { world, retrying in
-            try await world.restore(from: world.context("restore", retrying: retrying).repositories, delta: true)
-        },
-        requireDone: { world async throws in
-            let newest = try #require(world.kept.max())
-            #expect(try differences(world.restored(), world.backups[newest] ?? [:]) == [])
-            try world.removeRestored()
-        })
+    static let restore = restore("restore", BackupKind(name: "full, gz", options: ["compress-type": "gz"]))
+    static let restoreFar = restore(
+        "restore, far", BackupKind(name: "full, gz", options: ["compress-type": "gz"], isFar: true))
+
+    private static func restore(_ name: String, _ kind: BackupKind) -> FaultScenario {
+        FaultScenario(
+            name: name,
+            prepare: { try await stanza(kind, backups: ["full"]) },
+            run: { world, retrying in
+                try await world.restore(from: world.context("restore", retrying: retrying).repositories, delta: true)
+            },
+            requireDone: { world async throws in
+                let newest = try #require(world.kept.max())
+                #expect(try differences(world.restored(), world.backups[newest] ?? [:]) == [])
+                try world.removeRestored()
+            })
+    }
 
     static let verify = FaultScenario(
         name: "verify", prepare: { try await stanza(backups: ["full", "diff"]) },

@@ -18,6 +18,8 @@ struct BackupKind: Sendable, CustomTestStringConvertible {
     var types = ["full"]
     /// Of that one.
     var type = "full"
+    /// Whether the repositories are behind a network: many calls are in flight at once.
+    var isFar = false
 
     var testDescription: String { name }
 
@@ -40,6 +42,11 @@ struct BackupKind: Sendable, CustomTestStringConvertible {
                 "repo-bundle": "y", "repo-block": "y", "compress-type": "zst", "repo-cipher-type": "aes-256-cbc",
                 "repo-cipher-pass": "secret",
             ], types: ["full", "incr"], type: "incr"),
+        BackupKind(name: "full, far", options: ["compress-type": "zst"], isFar: true),
+        BackupKind(
+            name: "incr, bundles and blocks, far",
+            options: ["repo-bundle": "y", "repo-block": "y", "repo-bundle-limit": "8KiB", "compress-type": "lz4"],
+            types: ["full"], type: "incr", isFar: true),
         BackupKind(name: "incr, hard links", options: ["repo-hardlink": "y"], types: ["full"], type: "incr"),
     ]
 }
@@ -65,7 +72,9 @@ struct FaultWorld {
         self.kind = kind
         cluster = try GeneratedCluster()
         stores = (0..<repositories).map { _ in
-            MemoryStore(capabilities: [.createIfAbsent, .directories, .symlinks])
+            kind.isFar
+                ? MemoryStore(capabilities: [.createIfAbsent], concurrency: .remote)
+                : MemoryStore(capabilities: [.createIfAbsent, .directories, .symlinks])
         }
     }
 

@@ -97,6 +97,7 @@ struct FaultingStore: RepositoryStore {
 
     var capabilities: StoreCapabilities { store.capabilities }
     var location: String { store.location }
+    var concurrency: StoreConcurrency { store.concurrency }
 
     func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
         try await call(.read, path) { FaultingReader(try await store.read(path, range: range), path, faults) }

@@ -93,10 +93,17 @@ struct OfflineRepository {
 
     init(
         key: Int = 1, capabilities: StoreCapabilities = [.createIfAbsent, .directories, .symlinks, .hardLinks],
+        latency: Duration = .zero,
         fault: @escaping @Sendable (MemoryStore.Operation, String) -> MemoryStore.Fault? = { _, _ in nil }
     ) async throws {
-        memory = MemoryStore(capabilities: capabilities, fault: fault)
-        repository = Repository(key: key, store: memory)
+        let memory = MemoryStore(capabilities: capabilities, latency: latency, fault: fault)
+        try await self.init(key: key, memory, as: memory)
+    }
+
+    /// - Parameter store: `memory`, or what lies around it.
+    init(key: Int = 1, _ memory: MemoryStore, as store: any RepositoryStore) async throws {
+        self.memory = memory
+        repository = Repository(key: key, store: store)
         let version = try #require(PostgresVersion("15"))
         try await repository.saveBackupInfo(
             BackupInfo(
@@ -113,6 +120,12 @@ struct OfflineRepository {
                     DatabaseHistoryEntry(
                         id: 1, systemIdentifier: OfflineCluster.systemIdentifier, version: version)
                 ]), stanza: Self.stanza)
+    }
+
+    /// What is in `memory` already.
+    init(adopting memory: MemoryStore) {
+        self.memory = memory
+        repository = Repository(key: 1, store: memory)
     }
 
     func labels() async throws -> [String] {

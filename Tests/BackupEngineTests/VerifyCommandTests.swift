@@ -312,7 +312,7 @@ struct VerifyCommandTests {
         let path = "backup/main/\(VerifyFixture.full)/pg_data/base/1/1259.lz4"
         let good = try #require(try await fixture.repository.readWhole(path))
         try await fixture.change(path) { $0[100] ^= 1 }
-        #expect(try await fixture.verify("--verify-budget=1m").error?.code == .checksum)
+        #expect(try await fixture.verify("--verify-budget=1h").error?.code == .checksum)
         // No time at all: nothing is read, and what is known is told.
         let context = try EngineContext.test("--stanza=main --output=text verify", [fixture.repository])
         let (error, text) = await fixture.verify(try VerifyCommand(context, deadline: .now))
@@ -321,7 +321,7 @@ struct VerifyCommandTests {
 
         try await fixture.repository.writeWhole(path, good)
         #expect(await fixture.verify(try VerifyCommand(context, deadline: .now)).error?.code == .checksum)
-        #expect(try await fixture.verify("--verify-budget=1m").error == nil)
+        #expect(try await fixture.verify("--verify-budget=1h").error == nil)
         #expect(await fixture.verify(try VerifyCommand(context, deadline: .now)).error == nil)
     }
 
@@ -329,12 +329,12 @@ struct VerifyCommandTests {
     func aLostOrTornStateBeginsAnew(content: String) async throws {
         let fixture = try await VerifyFixture()
         let path = RepositoryPaths.verifyState(stanza: "main")
-        _ = try await fixture.verify("--verify-budget=1m")
+        _ = try await fixture.verify("--verify-budget=1h")
         try await fixture.repository.writeWhole(path, Array(content.utf8))
-        let (error, text) = try await fixture.verify("--verify-budget=1m")
+        let (error, text) = try await fixture.verify("--verify-budget=1h")
         #expect(error == nil && text.contains("read in this run: 3 of 3 parts"), "\(text)")
         try await fixture.store.delete([path])
-        #expect(try await fixture.verify("--verify-budget=1m").text.contains("read in this run: 3 of 3 parts"))
+        #expect(try await fixture.verify("--verify-budget=1h").text.contains("read in this run: 3 of 3 parts"))
     }
 
     @Test func newSegmentsOfADirectoryAreReadFirst() async throws {
@@ -343,10 +343,10 @@ struct VerifyCommandTests {
             if operation == .read, path.contains(".lz4") { reads.withLock { $0.append(path) } }
             return nil
         }
-        _ = try await fixture.verify("--verify-budget=1m")
+        _ = try await fixture.verify("--verify-budget=1h")
         try await fixture.putSegment(7)
         reads.withLock { $0 = [] }
-        _ = try await fixture.verify("--verify-budget=1m", now: VerifyFixture.now + 10)
+        _ = try await fixture.verify("--verify-budget=1h", now: VerifyFixture.now + 10)
         let first = reads.withLock { $0 }.filter { $0.hasPrefix("archive/") }.dropFirst().first
         #expect(first?.contains(BackupSeries.segment(7)) == true, "\(first ?? "")")
     }

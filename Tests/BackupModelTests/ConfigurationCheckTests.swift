@@ -133,7 +133,7 @@ struct ConfigurationCheckTests {
 
 struct SupportTests {
     @Test(arguments: [
-        ("--repo2-type=s3", "option 'repo2-type' = 's3'"), ("--repo1-type=sftp", "option 'repo1-type' = 'sftp'"),
+        ("--repo2-type=sftp", "option 'repo2-type' = 'sftp'"), ("--repo1-type=sftp", "option 'repo1-type' = 'sftp'"),
         ("--pg1-host=h", "option 'pg1-host'"), ("--repo1-host=h", "option 'repo1-host'"),
     ])
     func `what this version lacks is named`(word: String, subject: String) {

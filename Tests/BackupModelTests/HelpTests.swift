@@ -46,7 +46,7 @@ struct HelpTests {
         (["backup", "start-fast"], ["default:       n", "example:       --start-fast"]),
         (["backup", "expire-auto"], ["example:       --no-expire-auto"]),
         (["backup", "compress-level-network"], ["no effect in this version"]),
-        (["backup", "repo1-type"], ["not supported: azure, gcs, s3, sftp"]),
+        (["backup", "repo1-type"], ["not supported: sftp"]),
         (
             ["backup"],
             [

@@ -30,6 +30,7 @@ struct OptionReferenceTests {
 private enum OptionReference {
     static let headings: [(title: String, options: [OptionDefinition])] = [
         ("Repository", OptionDefinition.repository),
+        ("Object stores", OptionDefinition.repositoryCloud + objectStores),
         ("PostgreSQL", OptionDefinition.postgres),
         ("Backup and archive", OptionDefinition.archiveAndBackup),
         ("Restore", OptionDefinition.restoreAndServer),
@@ -37,9 +38,12 @@ private enum OptionReference {
         ("Command line only", OptionDefinition.commandLine),
     ]
 
+    private static let objectStores = OptionDefinition.repositoryHost.filter {
+        $0.name.rawValue.hasPrefix("repo-storage-")
+    }
     private static let ours = [
-        OptionName.logFormat, .progress, .rateLimitDisk, .rateLimitNetwork, .repoStorageDownloadConcurrency,
-        .repoStorageUploadConcurrency,
+        OptionName.logFormat, .progress, .rateLimitDisk, .rateLimitNetwork, .repoS3Sse, .repoS3StorageClass,
+        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency,
     ].compactMap { OptionTable.definition($0).map { "`\($0.displayName(1))`" } }.joined(separator: ", ")
 
     static func page() -> String {

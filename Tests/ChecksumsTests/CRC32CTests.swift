@@ -24,4 +24,13 @@ import Testing
                 crc32c(bytes.span.extracting(first: length).bytes) == permafrost_crc32c_portable(bytes, length))
         }
     }
+
+    @Test func piecesHaveTheSumOfTheWhole() {
+        let bytes = noise(100, seed: 5)
+        for length in 0...bytes.count {
+            let first = crc32c(0, extendedBy: bytes.span.extracting(first: length).bytes)
+            let both = crc32c(first, extendedBy: bytes.span.extracting(droppingFirst: length).bytes)
+            #expect(both == crc32c(bytes.span.bytes))
+        }
+    }
 }

@@ -81,7 +81,7 @@ struct OptionFaultTests {
         Fault("info --repo1-cipher-pass=sekret", 31, "'repo1-cipher-pass' is not allowed on the command-line"),
         Fault("info --repo1-s3-key-secret=sekret", 31, "is not allowed on the command-line", hint: "environment"),
         // What pgBackRest can do and we cannot yet, by name.
-        Fault("info --repo1-type=s3", 67, "'repo1-type' = 's3' is known but not supported"),
+        Fault("info --repo1-type=s3", 37, "requires option: repo1-s3-bucket"),
         Fault("info --repo1-type=azure", 67, "'repo1-type' = 'azure' is known but not supported"),
         Fault("info --repo1-type=sftp", 67, "'repo1-type' = 'sftp' is known but not supported", hint: "directories"),
         Fault("info --cmd-ssh=/usr/bin/ssh", 67, "'cmd-ssh' is known but not supported", hint: "SSH"),

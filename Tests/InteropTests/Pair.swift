@@ -31,7 +31,7 @@ struct Combination: Sendable, CustomTestStringConvertible {
     var testDescription: String { "PostgreSQL \(major), \(compress)\(bundles ? ", bundles" : "")" }
 
     /// Whether every combination is to be run, and not only a few.
-    static let runsAll = ProcessInfo.processInfo.environment["PERMAFROST_ALL"] == "1"
+    static let runsAll = TestRequirement.runsAll
 
     /// All with `PERMAFROST_ALL=1`, otherwise these; without those that cannot run here.
     static func rows(_ few: [Combination]) -> [Combination] {

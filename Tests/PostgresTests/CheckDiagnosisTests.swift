@@ -144,11 +144,3 @@ extension BackingUp {
         }
     }
 }
-
-extension ProcessResult {
-    fileprivate func says(_ parts: String...) throws {
-        // Lines that go on are indented.
-        let text = stdout.replacing(#/\n +/#, with: " ")
-        for part in parts { #expect(text.contains(part), "'\(part)' is missing: \(self)") }
-    }
-}

@@ -16,7 +16,7 @@ enum Majors {
     private static let all = [15, 17, 18].filter { TestRequirement.required([.postgres($0)]) }
 
     /// Whether every row of every table is to be run, and not only one.
-    static let runsAll = ProcessInfo.processInfo.environment["PERMAFROST_ALL"] == "1"
+    static let runsAll = TestRequirement.runsAll
 
     /// All with `PERMAFROST_ALL=1`, otherwise one, by the caller's `turn`, so that each version has its share.
     static func rows(_ turn: Int) -> [Int] { runsAll || all.isEmpty ? all : [all[turn % all.count]] }

@@ -19,6 +19,12 @@ final class TemporaryDirectory {
     }
 }
 
+extension StoreUnderTest {
+    func can(_ mode: WriteMode) -> Bool {
+        if case .create = mode { has.contains(.createIfAbsent) } else { true }
+    }
+}
+
 extension RepositoryStore {
     func put(_ path: String, _ bytes: [UInt8], _ mode: WriteMode = .atomic) async throws {
         let writer = try await write(path, mode)

@@ -23,6 +23,34 @@ struct WrapperTests {
         #expect(try await memory.names("") == ["d"])
     }
 
+    @Test("Wrappers answer for the store within, and hand on what is to be expected")
+    func concurrency() async throws {
+        for (uploads, downloads) in [(1, 1), (1, 5), (7, 1), (16, 16)] {
+            let within = StoreConcurrency(uploads: uploads, downloads: downloads)
+            let memory = MemoryStore(concurrency: within)
+            for store: any RepositoryStore in [
+                ReadOnlyStore(memory), RetryingStore(memory),
+                ConcurrencyLimitedStore(memory, uploads: nil, downloads: nil),
+                ThrottledStore(memory, RateLimit(bytesPerSecond: 1 << 20)),
+            ] { #expect(store.concurrency == within) }
+            // A store that blocks its callers stays one; another is asked for as much as it is let.
+            let limited = ConcurrencyLimitedStore(memory, uploads: 3, downloads: 4).concurrency
+            #expect(limited.uploads == (uploads == 1 ? 1 : 3) && limited.downloads == (downloads == 1 ? 1 : 4))
+        }
+        #expect(MemoryStore().concurrency == .local && MemoryStore(latency: .seconds(1)).concurrency == .remote)
+        #expect(PosixStore(root: "/nowhere").concurrency == .local)
+        #expect(StoreConcurrency.local.readAhead == 0 && StoreConcurrency.remote.readAhead == 16)
+
+        let expecting = ExpectingStore(store: MemoryStore())
+        let wrapped = RetryingStore(
+            ThrottledStore(
+                ConcurrencyLimitedStore(expecting, uploads: 1, downloads: 1), RateLimit(bytesPerSecond: 1 << 30)))
+        let writer = try await wrapped.write("x", .atomic)
+        writer.expect(atMost: 42)
+        #expect(expecting.expected.all == [42])
+        await writer.abort()
+    }
+
     @Test func waitsGrowAndAreBounded() async throws {
         let memory = MemoryStore { operation, _ in operation == .info ? .before(temporaryFailure) : nil }
         let clock = RecordingClock()
@@ -132,5 +160,36 @@ final class RecordingClock: Clock {
         let wait = now.duration(to: deadline)
         recorded.withLock { $0.append(wait) }
         try await meanwhile()
+    }
+}
+
+/// Keeps what its writers were told to expect.
+private struct ExpectingStore: StoreWrapper {
+    let store: any RepositoryStore
+    let expected = Shared()
+
+    final class Shared: Sendable {
+        private let values = Mutex<[UInt64]>([])
+        var all: [UInt64] { values.withLock { $0 } }
+        func add(_ value: UInt64) { values.withLock { $0.append(value) } }
+    }
+
+    func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
+        Writer(writer: try await store.write(path, mode), expected: expected)
+    }
+
+    private final class Writer: ObjectWriter {
+        let writer: any ObjectWriter
+        let expected: Shared
+
+        init(writer: any ObjectWriter, expected: Shared) {
+            self.writer = writer
+            self.expected = expected
+        }
+
+        func expect(atMost size: UInt64) { expected.add(size) }
+        func append(_ bytes: RawSpan) async throws { try await writer.append(bytes) }
+        func commit() async throws { try await writer.commit() }
+        func abort() async { await writer.abort() }
     }
 }

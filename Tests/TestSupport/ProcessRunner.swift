@@ -26,6 +26,15 @@ package struct ProcessResult: Sendable, CustomStringConvertible {
         return self
     }
 
+    /// Itself, if all `parts` are in its output, however lines were broken; throws its description otherwise.
+    @discardableResult
+    package func says(_ parts: String...) throws -> ProcessResult {
+        // Lines that go on are indented.
+        let text = stdout.replacing(#/\n +/#, with: " ")
+        for part in parts where !text.contains(part) { throw TestSupportError("'\(part)' is missing: \(self)") }
+        return self
+    }
+
     private func tail(of text: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false).suffix(40).joined(separator: "\n")
     }

@@ -29,6 +29,9 @@ package enum TestRequirement: Sendable {
         ["true", "1"].contains(ProcessInfo.processInfo.environment["CI"] ?? "")
     }
 
+    /// Whether every row of every table is run, as `make test-all` has it.
+    package static var runsAll: Bool { ProcessInfo.processInfo.environment["PERMAFROST_ALL"] == "1" }
+
     /// Whether a test with these needs should run: when they are met, and always in CI, so that the fixture then fails.
     package static func required(_ requirements: [TestRequirement]) -> Bool {
         isCI || requirements.allSatisfy { $0.missing == nil }

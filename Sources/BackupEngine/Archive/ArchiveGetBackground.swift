@@ -30,13 +30,16 @@ package struct ArchiveGetBackground: Sendable {
     private func fetchAll() async throws {
         guard let first = segments.first, let last = segments.last else { return }
         context.logger.notice("get \(segments.count) WAL file(s) from archive: \(first)...\(last)")
-        let processes = min(max(1, context.configuration.integer(.processMax) ?? 1), segments.count)
-        let reader = try ArchiveReader(context, files: processes)
+        let processes = max(1, context.configuration.integer(.processMax) ?? 1)
+        // What waits for a store behind a network needs no thread.
+        let downloads = context.repositories.map(\.store.concurrency.readAhead).max() ?? 0
+        let files = min(max(processes, downloads), segments.count)
+        let reader = try ArchiveReader(context, files: files)
         try spool.remove(segments.map { $0.description + SpoolStatus.failedSuffix })
         let work = WorkQueue(segments)
         let isAtEnd = Atomic<Bool>(false)
         let failure = Mutex<BackupError?>(nil)
-        try await WorkerThreads(count: processes).runOnEach { _ in
+        try await WorkerThreads(count: processes).runOnEach(tasks: files) { _ in
             while !isAtEnd.load(ordering: .relaxed), let segment = work.take() {
                 try Task.checkCancellation()
                 do throws(BackupError) {

@@ -42,7 +42,7 @@ package struct ArchivePush: Sendable {
             tellDropped(limit?.warning(source.fileName, []))
             return
         }
-        let writer = try ArchiveWriter(context, dataDirectory: source.dataDirectory, files: 1)
+        let writer = try ArchiveWriter(context, dataDirectory: source.dataDirectory, isAlone: true)
         let outcome = try await writer.push(source)
         for warning in outcome.warnings { context.logger.warning("\(warning)") }
         if let failure = combined(outcome.failures.sorted { $0.key < $1.key }.map(\.value)) {

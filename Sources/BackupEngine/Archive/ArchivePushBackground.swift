@@ -43,7 +43,7 @@ package struct ArchivePushBackground: Sendable {
     private func pushReady() async throws {
         let processes = max(1, context.configuration.integer(.processMax) ?? 1)
         let writer = try ArchiveWriter(
-            context, dataDirectory: ArchivePush.dataDirectory(context), files: processes)
+            context, dataDirectory: ArchivePush.dataDirectory(context), processes: processes)
         let queue = try plan(segmentSize: writer.segmentSize)
         try spool.remove(queue.stale)
         guard let first = queue.files.first, let last = queue.files.last else {
@@ -67,7 +67,7 @@ package struct ArchivePushBackground: Sendable {
         }
         let work = WorkQueue(Array(files))
         let threads = WorkerThreads(count: processes)
-        try await threads.runOnEach { _ in
+        try await threads.runOnEach(tasks: min(writer.files, max(1, files.count))) { _ in
             while let name = work.take() {
                 try Task.checkCancellation()
                 try StopFile.check(stanza: stanza, lockPath: lockPath)

@@ -19,6 +19,9 @@ struct ArchiveWriter: Sendable {
     private let threads: WorkerThreads
     private let compress: CompressType
     private let control: PostgresControl?
+    /// How many may be pushed at a time.
+    let files: Int
+    private let compressions: CallSlots
 
     /// What became of one file.
     struct Outcome: Sendable {
@@ -29,17 +32,31 @@ struct ArchiveWriter: Sendable {
 
     /// - Parameters:
     ///   - dataDirectory: nil when pg-path is not configured.
-    ///   - files: how many are stored at a time.
-    init(_ context: EngineContext, dataDirectory: String?, files: Int) throws(BackupError) {
+    ///   - processes: how many files are compressed at a time.
+    ///   - isAlone: whether one file is stored and no other.
+    init(
+        _ context: EngineContext, dataDirectory: String?, processes: Int = 1, isAlone: Bool = false
+    ) throws(BackupError) {
+        compressions = CallSlots(processes)
         self.context = context
         let stanza = try context.stanza()
         self.stanza = stanza
         compress = try context.compressType()
         control = try dataDirectory.map { path throws(BackupError) in try ClusterDirectory.control(path) }
+        files = isAlone ? 1 : Self.filesInFlight(context, processes, segmentSize: control?.walSegmentSize)
         let threads = WorkerThreads(count: context.repositories.count * files)
         self.threads = threads
         archives = context.repositories.map { ArchivedStanza($0, stanza: stanza, threads: threads) }
     }
+
+    /// More than are compressed at a time where a repository is behind a network. Each waits in memory for its answer,
+    /// which bounds it.
+    private static func filesInFlight(_ context: EngineContext, _ processes: Int, segmentSize: UInt64?) -> Int {
+        let uploads = context.repositories.map(\.store.concurrency.uploads).max() ?? 1
+        return max(processes, min(uploads, memory / Int(clamping: max(segmentSize ?? 16 << 20, 1 << 20))))
+    }
+    /// Bytes of segments.
+    private static let memory = 96 << 20
 
     /// Bytes; nil when pg-path is not configured.
     var segmentSize: UInt64? { control?.walSegmentSize }
@@ -53,15 +70,14 @@ struct ArchiveWriter: Sendable {
         _ source: WALSource, except skipped: Set<Int> = [], isAhead: Bool = false
     ) async throws(BackupError) -> Outcome {
         let header = try source.isSegment && context.configuration.bool(.archiveHeaderCheck) ? source.header() : nil
-        let content = SharedContent(source, compress: compress, level: context.configuration.integer(.compressLevel))
+        let content = SharedContent(
+            source, compress: compress, level: context.configuration.integer(.compressLevel), compressions)
         if !isAhead { content.start() }
         return await withTaskGroup(of: (Int, Result<String?, BackupError>).self) { group in
             for archive in archives where !skipped.contains(archive.repository.key) {
                 group.addTask(executorPreference: threads) {
                     do throws(BackupError) {
-                        let info = try await archive.info()
-                        try requireSameCluster(info, header, source, archive.repository)
-                        let warning = try await store(source, content, info, archive.repository, isAhead: isAhead)
+                        let warning = try await store(source, header, content, archive, isAhead: isAhead)
                         return (archive.repository.key, .success(warning))
                     } catch {
                         return (archive.repository.key, .failure(error))
@@ -101,25 +117,29 @@ struct ArchiveWriter: Sendable {
 
     /// Returns what is to be warned of.
     private func store(
-        _ source: WALSource, _ content: SharedContent, _ info: ArchiveInfo, _ repository: Repository, isAhead: Bool
+        _ source: WALSource, _ header: WALHeader?, _ content: SharedContent, _ archive: ArchivedStanza, isAhead: Bool
     ) async throws(BackupError) -> String? {
         switch source.name {
         case .segment(let segment):
-            try await storeSegment(segment, false, source, content, info, repository, isAhead: isAhead)
+            return try await storeSegment(segment, false, source, header, content, archive, isAhead: isAhead)
         case .partial(let segment):
-            try await storeSegment(segment, true, source, content, info, repository, isAhead: isAhead)
+            return try await storeSegment(segment, true, source, header, content, archive, isAhead: isAhead)
         case .history, .backupLabel:
-            try await storeSmallFile(source, info, repository)
+            let info = try await archive.info()
+            try requireSameCluster(info, header, source, archive.repository)
+            return try await storeSmallFile(source, info, archive.repository)
         }
     }
 
     private func storeSegment(
-        _ segment: WALSegment, _ isPartial: Bool, _ source: WALSource, _ content: SharedContent, _ info: ArchiveInfo,
-        _ repository: Repository, isAhead: Bool
+        _ segment: WALSegment, _ isPartial: Bool, _ source: WALSource, _ header: WALHeader?, _ content: SharedContent,
+        _ archive: ArchivedStanza, isAhead: Bool
     ) async throws(BackupError) -> String? {
+        let repository = archive.repository
+        let (info, objects) = try await archive.segments(
+            segment, isPartial: isPartial, version: control?.version ?? header?.version
+        ) { info throws(BackupError) in try requireSameCluster(info, header, source, repository) }
         let archiveID = info.currentArchiveID
-        let objects = try await repository.archivedSegments(
-            segment, isPartial: isPartial, archiveID: archiveID, stanza: stanza)
         if isAhead, !objects.isEmpty { return nil }
         let content = try await content.value()
         let checksum = content.checksum.hex
@@ -166,8 +186,10 @@ private final class SharedContent: Sendable {
     private let source: WALSource
     private let compress: CompressType
     private let level: Int?
+    private let compressions: CallSlots
 
-    init(_ source: WALSource, compress: CompressType, level: Int?) {
+    init(_ source: WALSource, compress: CompressType, level: Int?, _ compressions: CallSlots) {
+        self.compressions = compressions
         self.source = source
         self.compress = compress
         self.level = level
@@ -179,8 +201,10 @@ private final class SharedContent: Sendable {
         guard source.isSegment else { return nil }
         return reading.withLock { task in
             if let task { return task }
-            let started = Task(executorPreference: WorkerThreads(count: 1)) { [source, compress, level] in
-                try await SegmentContent.read(source, compress: compress, level: level)
+            let started = Task(executorPreference: WorkerThreads(count: 1)) { [source, compress, level, compressions] in
+                try await compressions.run {
+                    try await SegmentContent.read(source, compress: compress, level: level)
+                }
             }
             task = started
             return started

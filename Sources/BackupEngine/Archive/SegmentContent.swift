@@ -73,7 +73,8 @@ struct SegmentContent: @unchecked Sendable {
     /// Stores it atomically and durably, encrypted with the pass of the repository's archive.
     func write(to store: any RepositoryStore, _ path: String, cipherPass: Secret<String>?) async throws {
         let form = StoredForm(compress: .none, cipherPass: cipherPass)
-        let writer = try await StoredObjectWriter(store.write(path, .atomic), as: form)
+        let size = pieces.reduce(0) { $0 + $1.count }
+        let writer = try await StoredObjectWriter(store.write(path, .atomic), as: form, size: size)
         do {
             for piece in pieces where piece.count > 0 { try await writer.append(piece.filled.bytes) }
             try await writer.commit()

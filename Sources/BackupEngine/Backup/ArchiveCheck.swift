@@ -24,11 +24,19 @@ struct ArchiveCheck: Sendable {
     func wait(
         from start: WALSegment, to stop: WALSegment, logger: Logger
     ) async throws(BackupError) -> [ArchivedSegmentName] {
+        var segments: [WALSegment] = []
+        var next = start
+        while next <= stop {
+            segments.append(next)
+            next = next.next(segmentSize: segmentSize)
+        }
+        // Most are there: only what is not is waited for, each with its own time.
+        let there = try await repository.readingEach(segments) { [repository, archiveID, stanza] segment in
+            try await repository.archivedSegments(segment, archiveID: archiveID, stanza: stanza)
+        }
         var found: [ArchivedSegmentName] = []
-        var segment = start
-        while segment <= stop {
-            found.append(try await wait(for: segment))
-            segment = segment.next(segmentSize: segmentSize)
+        for (segment, objects) in zip(segments, there) {
+            if objects.count == 1 { found += objects } else { found.append(try await wait(for: segment)) }
         }
         logger.notice("check archive for segment(s) \(start):\(stop)")
         return found

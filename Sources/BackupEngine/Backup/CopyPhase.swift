@@ -3,6 +3,7 @@ import Checksums
 import Logging
 import PostgresFormats
 import RepositoryFormats
+import RepositoryStorage
 import Synchronization
 
 /// Copies all files that any repository needs with as many workers as `process-max` says; pg_control last of all.
@@ -36,19 +37,35 @@ struct CopyPhase: Sendable {
         let report = Report(logger: context.logger)
         // Codecs with large tables lose more by taking turns in a processor's cache than paired sums save.
         let pairs = backups.allSatisfy { $0.settings.compress == .none || $0.settings.compress == .lz4 }
-        try await workers.runPaired(pairs: pairs, atMost: max(1, count)) { [self] pairing in
-            let copier = try makeCopier(pairing)
-            while let row = try await queue.take() {
-                let file = first.withFiles { plan.source(row, of: $0) }
+        try await workers.runPaired(pairs: pairs, ahead: tasksAhead(workers), atMost: max(1, count)) { [self] pairing in
+            try await copy(pairing, from: first, report) { try await queue.take() }
+        }
+        var last = controlRow
+        try await copy(HashPairing(participants: 1), from: first, report) { last.take() }
+    }
+
+    /// Commits are in flight beside the workers. But large objects and bundles begin with a round trip, and what is read
+    /// of a repository before a file is copied takes one: then a few more tasks keep the threads busy. Each has buffers,
+    /// and a bundle of its own.
+    private func tasksAhead(_ workers: WorkerThreads) -> Int {
+        if backups.contains(where: \.readsBeforeCopying) { return workers.count * 3 }
+        return backups.contains { $0.repository.store.concurrency.uploads > 1 } ? workers.count : 0
+    }
+
+    /// The files that `next` gives, one after the other; all are stored when it returns, and nothing goes on when it throws.
+    private func copy(
+        _ pairing: HashPairing, from backup: RepositoryBackup, _ report: Report, _ next: () async throws -> Int?
+    ) async throws {
+        let copier = try makeCopier(pairing)
+        do {
+            while let row = try await next() {
+                let file = backup.withFiles { plan.source(row, of: $0) }
                 report.log(file, try await copier.copy(file))
             }
             try await copier.end()
-        }
-        if let controlRow {
-            let copier = try makeCopier(HashPairing(participants: 1))
-            let file = first.withFiles { plan.source(controlRow, of: $0) }
-            report.log(file, try await copier.copy(file))
-            try await copier.end()
+        } catch {
+            await copier.abort()
+            throw error
         }
     }
 

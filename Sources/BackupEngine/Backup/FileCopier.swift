@@ -88,9 +88,14 @@ final class FileCopier {
             defer { close(descriptor) }
             return try await copy(file, descriptor, needing)
         } catch {
-            for branch in branches { await branch.abort() }
+            await abort()
             throw error
         }
+    }
+
+    /// Leaves nothing of the file in work, and nothing that goes on.
+    func abort() async {
+        for branch in branches { await branch.abort() }
     }
 
     /// Stores bytes that are no file of the data directory, such as backup_label. nil when the repository has failed.

@@ -34,9 +34,10 @@ final class OpenBundle {
         contentSize += stored.size
     }
 
-    func commit() async throws {
-        try await repository.describing { try await writer?.commit() }
-        writer = nil
+    /// Whoever takes it commits or aborts it.
+    func takeWriter() -> (any ObjectWriter)? {
+        defer { writer = nil }
+        return writer
     }
 
     func abort() async {

@@ -37,6 +37,8 @@ final class RepositoryBackup: Sendable {
     private let state: Mutex<State>
     private let isFailed = Atomic<Bool>(false)
     private let bundleCount: Atomic<UInt64>
+    /// For objects whose commit nobody waits for; nil where a store answers on the calling thread.
+    private let room: CommitsInFlight.Room?
 
     private struct State {
         var manifest: Manifest
@@ -62,12 +64,25 @@ final class RepositoryBackup: Sendable {
         outline.files = ManifestFiles()
         self.outline = outline
         bundleCount = Atomic(lastBundle)
+        let uploads = repository.store.concurrency.uploads
+        room = uploads > 1 ? CommitsInFlight.Room(uploads) : nil
         state = Mutex(State(manifest: manifest, isSettled: actions.map { $0 == .none }))
     }
 
     var label: String { outline.label }
+
+    /// Whether files need something of a repository behind a network before they can be copied: a block map, or what an
+    /// interrupted run has stored.
+    var readsBeforeCopying: Bool {
+        guard repository.store.concurrency.downloads > 1 else { return false }
+        return settings.blocks != nil && outline.references.count > 1
+            || actions.contains { $0 == .keep || $0 == .keepIfEqual }
+    }
     var hasFailed: Bool { isFailed.load(ordering: .relaxed) }
     func setFailed() { isFailed.store(true, ordering: .relaxed) }
+
+    /// Of one task, all within what the repository has room for.
+    func newCommitsInFlight() -> CommitsInFlight? { room.map { CommitsInFlight($0) } }
 
     /// A bundle id that no other has.
     func newBundleID() -> UInt64 { bundleCount.add(1, ordering: .relaxed).newValue }

@@ -18,6 +18,7 @@ final class RepositoryBranch {
     private let output: OutputBuffer
     private var blockWriter: BlockIncrementalWriter?
     private let storedSum = RunningSHA1()
+    private let inFlight: CommitsInFlight?
 
     private var bundle: OpenBundle?
     /// The file in work.
@@ -42,6 +43,7 @@ final class RepositoryBranch {
         self.backup = backup
         self.failures = failures
         self.pairing = pairing
+        inFlight = backup.newCommitsInFlight()
         encoder = try backup.settings.form(inBundle: false).encoder()
         bundleEncoder = backup.settings.isBundleRaw ? try backup.settings.form(inBundle: true).encoder() : nil
         output = OutputBuffer(capacity: encoder == nil ? 1 : Codecs.recommendedOutputCapacity)
@@ -97,23 +99,28 @@ final class RepositoryBranch {
         return stored
     }
 
-    /// Leaves nothing of the file in work, and nothing of an open bundle.
+    /// Leaves nothing of the file in work, nothing of an open bundle, and no commit under way.
     func abort() async {
+        await inFlight?.cancel()
         await file?.writer?.abort()
         file = nil
         await bundle?.abort()
         bundle = nil
     }
 
-    /// No more files come.
+    /// No more files come: all that were taken are stored when it returns.
     func end() async throws {
         guard !backup.hasFailed else { return await abort() }
-        try await guarded { try await closeBundle() }
+        try await guarded {
+            try await closeBundle()
+            try await inFlight?.finish()
+        }
     }
 
     private func guarded(_ body: () async throws -> Void) async throws {
         guard !backup.hasFailed else { return await abort() }
         do {
+            try inFlight?.check()
             try await body()
         } catch {
             await abort()
@@ -248,29 +255,35 @@ extension RepositoryBranch {
 
     /// The file is stored whole: make its object durable, or leave that to its bundle.
     private func publish(_ file: FileInWork, _ stored: StoredFile) async throws {
-        try await backup.repository.describing { try await file.writer?.commit() }
-        self.file = nil
-        guard file.index >= 0 else { return }
         if file.isBundled, stored.repoSize > 0, let bundle, let limit = backup.settings.bundles?.size {
+            self.file = nil
             bundle.take(file.index, stored)
             if bundle.contentSize >= limit { try await closeBundle() }
             return
         }
-        backup.setStored(file.index, stored)
-        if backup.settle([file.index]) { try await backup.saveProgress() }
+        let object = FinishedObject(
+            backup: backup, writer: file.writer, files: file.index < 0 ? [] : [(file.index, stored)])
+        // What is no row of the manifest is entered by who waits for it here.
+        if let inFlight, file.writer != nil, file.index >= 0 {
+            try await inFlight.begin(holding: file.storedSize) { try await object.store() }
+            self.file = nil
+        } else {
+            self.file = nil
+            try await object.store()
+        }
     }
 
     private func closeBundle() async throws {
         guard let bundle else { return }
+        let object = FinishedObject(backup: backup, writer: bundle.takeWriter(), files: bundle.files)
         self.bundle = nil
+        guard let inFlight else { return try await object.store() }
         do {
-            try await bundle.commit()
+            try await inFlight.begin(holding: bundle.offset) { try await object.store() }
         } catch {
-            await bundle.abort()
+            await object.writer?.abort()
             throw error
         }
-        for (row, stored) in bundle.files { backup.setStored(row, stored) }
-        if backup.settle(bundle.files.map(\.row)) { try await backup.saveProgress() }
     }
 
     /// No block has changed. Block checksums are short: the whole content's must agree where it is known.
@@ -330,6 +343,26 @@ extension RepositoryBranch {
         let store = backup.repository.store
         let writer = try await backup.repository.describing { try await store.write(path, .inPlace) }
         file?.writer = writer
+    }
+}
+
+/// An object of which all bytes are written, and what is in it.
+// Handed over by the branch that wrote it, which keeps nothing of it.
+private struct FinishedObject: @unchecked Sendable {
+    let backup: RepositoryBackup
+    let writer: (any ObjectWriter)?
+    let files: [(row: Int, stored: StoredFile)]
+
+    /// Makes it durable; only then its rows are entered.
+    func store() async throws {
+        do {
+            try await backup.repository.describing { try await writer?.commit() }
+        } catch {
+            await writer?.abort()
+            throw error
+        }
+        for (row, stored) in files { backup.setStored(row, stored) }
+        if !files.isEmpty, backup.settle(files.map(\.row)) { try await backup.saveProgress() }
     }
 }
 

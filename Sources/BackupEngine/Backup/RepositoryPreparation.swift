@@ -25,10 +25,13 @@ struct RepositoryPreparation: Sendable {
     ) async throws -> RepositoryPreparation {
         let context = source.context
         let logger = context.logger
+        async let loadingBackupInfo = repository.loadBackupInfo(stanza: stanza)
         let archiveInfo = try await repository.loadArchiveInfo(stanza: stanza)
-        var backupInfo = try await repository.loadBackupInfo(stanza: stanza)
+        var backupInfo = try await loadingBackupInfo
         try StanzaIdentity.requireMatch(
             source.control, archiveInfo, backupInfo, repository: repository, stanza: stanza)
+        async let history = labelsInHistory(repository, stanza: stanza)
+        // After backup.info, so that nothing is listed there that came into the directories later.
         let listing = try await BackupListing.load(repository, stanza: stanza)
         try await backupInfo.reconcile(with: listing, in: repository, stanza: stanza, logger: logger)
 
@@ -63,7 +66,7 @@ struct RepositoryPreparation: Sendable {
             repository: repository, archiveInfo: archiveInfo, backupInfo: backupInfo, type: type, prior: prior,
             settings: settings,
             existingLabels: listing.labels.filter { $0 != listing.unfinished } + backupInfo.backups.map(\.label)
-                + (try await labelsInHistory(repository, stanza: stanza)),
+                + (try await history),
             resumed: resumed)
     }
 

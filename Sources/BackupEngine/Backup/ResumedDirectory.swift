@@ -3,7 +3,7 @@ import RepositoryFormats
 import RepositoryStorage
 
 /// The directory that an interrupted run has left.
-struct ResumedDirectory {
+struct ResumedDirectory: Sendable {
     let repository: Repository
     let stanza: String
     let label: String
@@ -27,14 +27,16 @@ struct ResumedDirectory {
 
     private func deleteOthers(_ directory: String, _ kept: Set<String>) async throws {
         var unknown: [String] = []
+        var directories: [String] = []
         for entry in try await repository.listAll(directory) {
             let path = "\(directory)/\(entry.name)"
             if entry.kind == .directory {
-                try await deleteOthers(path, kept)
+                directories.append(path)
             } else if !kept.contains(path) {
                 unknown.append(path)
             }
         }
+        _ = try await repository.readingEach(directories) { try await deleteOthers($0, kept) }
         guard !unknown.isEmpty else { return }
         try await repository.describing { try await repository.store.delete(unknown) }
     }

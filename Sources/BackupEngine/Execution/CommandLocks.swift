@@ -42,11 +42,15 @@ package enum CommandLocks {
         let stanza = try context.stanza()
         var available: [Repository] = []
         var held: [StanzaLock] = []
+        // All at once: each takes a few round trips.
+        let answers = await repositories.mapInFlight(atMost: repositories.count) { repository in
+            await acquire(repository, stanza: stanza, context)
+        }
+        for answer in answers { if case .success(let lock) = answer { held.append(lock) } }
         do {
-            for repository in repositories {
+            for (repository, answer) in zip(repositories, answers) {
                 do throws(BackupError) {
-                    try await requireStanza(stanza, in: repository, context)
-                    held.append(try await StanzaLock.acquire(repository, stanza: stanza, now: context.now))
+                    _ = try answer.get()
                     available.append(repository)
                 } catch {
                     try refused(repository, error)
@@ -61,10 +65,42 @@ package enum CommandLocks {
                 }
             }
         } catch {
-            for lock in held { await lock.release() }
+            await release(held)
             throw error
         }
-        for lock in held { await lock.release() }
+        await release(held)
+    }
+
+    private static func acquire(
+        _ repository: Repository, stanza: String, _ context: EngineContext
+    ) async -> Result<StanzaLock, BackupError> {
+        do throws(BackupError) {
+            guard !repository.store.capabilities.contains(.directories) else {
+                try await requireStanza(stanza, in: repository, context)
+                return .success(try await StanzaLock.acquire(repository, stanza: stanza, now: context.now))
+            }
+            // The lock alone makes no directory here, and goes again.
+            return .success(
+                try await repository.describing {
+                    async let isThere: Void = requireStanza(stanza, in: repository, context)
+                    let lock = try await StanzaLock.acquire(repository, stanza: stanza, now: context.now)
+                    do {
+                        try await isThere
+                    } catch {
+                        await lock.release()
+                        throw error
+                    }
+                    return lock
+                })
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private static func release(_ locks: [StanzaLock]) async {
+        await withTaskGroup { group in
+            for lock in locks { group.addTask { await lock.release() } }
+        }
     }
 
     /// The lock objects of the command that this task is part of.

@@ -104,10 +104,12 @@ package final class HashPairing: Sendable {
 extension WorkerThreads {
     /// As ``runOnEach(tasks:_:)``, with two tasks for each thread, so that they can pair their sums. Without `pairs`
     /// there is one task for each thread, and each hashes alone.
+    /// - Parameter ahead: further tasks, so that some have work for the threads while others wait for a network.
     package func runPaired(
-        pairs: Bool = true, atMost tasks: Int = .max, _ work: @Sendable @escaping (HashPairing) async throws -> Void
+        pairs: Bool = true, ahead: Int = 0, atMost tasks: Int = .max,
+        _ work: @Sendable @escaping (HashPairing) async throws -> Void
     ) async throws {
-        let tasks = max(1, min(pairs ? count * 2 : count, tasks))
+        let tasks = max(1, min((pairs ? count * 2 : count) + ahead, tasks))
         let shared = HashPairing(participants: tasks)
         try await runOnEach(tasks: tasks) { _ in
             let pairing = pairs ? shared : HashPairing(participants: 1)

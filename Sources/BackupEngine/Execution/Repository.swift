@@ -75,7 +75,8 @@ extension Repository {
         _ path: String, _ bytes: [UInt8], as form: StoredForm = .plain
     ) async throws(BackupError) {
         try await describing {
-            let writer = try await StoredObjectWriter(store.write(path, .atomic), as: form)
+            let size = form.compress == .none ? bytes.count : nil
+            let writer = try await StoredObjectWriter(store.write(path, .atomic), as: form, size: size)
             do {
                 try await writer.append(bytes.span.bytes)
                 try await writer.commit()
@@ -97,6 +98,20 @@ extension Repository {
             }
             return entries
         }
+    }
+
+    /// ``Swift/Collection/mapInFlight(atMost:_:)`` with as many reads at once as the store gains from.
+    package func readingEach<Item: Sendable, Result: Sendable>(
+        _ items: [Item], _ body: @Sendable @escaping (Item) async throws -> Result
+    ) async throws(BackupError) -> [Result] {
+        try await describing { try await items.mapInFlight(atMost: store.concurrency.downloads, body) }
+    }
+
+    /// The same with writes or deletions.
+    package func writingEach<Item: Sendable>(
+        _ items: [Item], _ body: @Sendable @escaping (Item) async throws -> Void
+    ) async throws(BackupError) {
+        _ = try await describing { try await items.mapInFlight(atMost: store.concurrency.uploads, body) }
     }
 
     package func exists(_ path: String) async throws(BackupError) -> Bool {

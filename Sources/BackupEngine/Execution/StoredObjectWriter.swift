@@ -9,10 +9,16 @@ package final class StoredObjectWriter {
     private let output = OutputBuffer(capacity: 256 << 10)
     package private(set) var storedSize: UInt64 = 0
 
-    package init(_ writer: any ObjectWriter, as form: StoredForm) throws(BackupError) {
+    /// - Parameter size: the bytes that will be appended, where all are in memory: a store may then send them at once.
+    ///   Not for a form that compresses.
+    package init(_ writer: any ObjectWriter, as form: StoredForm, size: Int? = nil) throws(BackupError) {
         self.writer = writer
         encoder = try form.encoder()
+        if let size { writer.expect(atMost: UInt64(size) + Self.cipherOverhead) }
     }
+
+    /// Salt and padding of AES, bytes.
+    private static let cipherOverhead: UInt64 = 32
 
     package func append(_ bytes: RawSpan) async throws {
         guard let encoder else {

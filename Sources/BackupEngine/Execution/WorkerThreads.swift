@@ -86,8 +86,9 @@ private final class JobQueue: @unchecked Sendable {  // every field is guarded b
         }
         let next = jobs[head]
         head += 1
-        if head == jobs.count {
-            jobs.removeAll(keepingCapacity: true)
+        // With more tasks than threads it may never be empty.
+        if head == jobs.count || head >= 1024 {
+            jobs.removeFirst(head)
             head = 0
         }
         return next

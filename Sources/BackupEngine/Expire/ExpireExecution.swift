@@ -6,6 +6,7 @@ import RepositoryStorage
 ///
 /// In reverse of how it was written: a listed backup always has its manifest, and a manifest its data. A run that ends
 /// in between leaves complete backups, which the next one finds and expires again, or directories that are none.
+/// What no order is needed for is deleted many at once where the store is behind a network.
 struct ExpireExecution {
     let context: EngineContext
     let repository: Repository
@@ -14,14 +15,15 @@ struct ExpireExecution {
     func run(_ plan: RepositoryExpirePlan) async throws(BackupError) {
         try await unlist(plan)
         let expired = plan.backups.expired.map(\.label)
-        for label in (expired + plan.leftovers).sorted(by: >) {
-            try await deleteTree(RepositoryPaths.backupSet(stanza: stanza, label: label))
+        let directories = (expired + plan.leftovers).sorted(by: >).map { label in
+            RepositoryPaths.backupSet(stanza: stanza, label: label)
         }
+        try await deleteTrees(directories)
         for archive in plan.archives { try await remove(archive) }
         for manifests in plan.manifests {
             let directory = "\(RepositoryPaths.manifestHistory(stanza: stanza))/\(manifests.year)"
             if manifests.isWholeYear {
-                try await deleteTree(directory)
+                try await deleteTrees([directory])
             } else {
                 try await delete(manifests.names.map { "\(directory)/\($0)" })
             }
@@ -36,26 +38,34 @@ struct ExpireExecution {
             let link = RepositoryPaths.latest(stanza: stanza)
             try await repository.describing { try await repository.store.link(link, to: newest.label) }
         }
-        for backup in plan.backups.expired.reversed() {
-            let manifest = RepositoryPaths.manifest(stanza: stanza, label: backup.label)
-            try await delete([manifest])
-            try await delete([RepositoryPaths.copy(of: manifest)])
+        let manifests = plan.backups.expired.reversed().map { backup in
+            RepositoryPaths.manifest(stanza: stanza, label: backup.label)
         }
+        for manifest in manifests { try await delete([manifest]) }
+        try await delete(manifests.map { RepositoryPaths.copy(of: $0) })
     }
 
     private func remove(_ archive: RepositoryExpirePlan.ArchiveExpiry) async throws(BackupError) {
         let root = "\(RepositoryPaths.archive(stanza: stanza))/\(archive.archiveID)"
-        if archive.isWhole { return try await deleteTree(root) }
-        for directory in archive.directories { try await deleteTree("\(root)/\(directory)") }
-        for files in archive.files { try await delete(files.names.map { "\(root)/\(files.directory)/\($0)" }) }
-        if !archive.histories.isEmpty { try await delete(archive.histories.map { "\(root)/\($0)" }) }
+        if archive.isWhole { return try await deleteTrees([root]) }
+        try await deleteTrees(archive.directories.map { "\(root)/\($0)" })
+        try await delete(
+            archive.files.flatMap { files in files.names.map { "\(root)/\(files.directory)/\($0)" } })
+        try await delete(archive.histories.map { "\(root)/\($0)" })
     }
 
+    /// In as many calls as may be in flight, each with its share.
     private func delete(_ paths: [String]) async throws(BackupError) {
-        try await repository.describing { try await repository.store.delete(paths) }
+        guard !paths.isEmpty else { return }
+        let calls = repository.store.concurrency.uploads
+        let share = (paths.count + calls - 1) / calls
+        let shares = stride(from: 0, to: paths.count, by: share).map { start in
+            Array(paths[start..<min(start + share, paths.count)])
+        }
+        try await repository.writingEach(shares) { try await repository.store.delete($0) }
     }
 
-    private func deleteTree(_ path: String) async throws(BackupError) {
-        try await repository.describing { try await repository.store.deleteTree(path) }
+    private func deleteTrees(_ paths: [String]) async throws(BackupError) {
+        try await repository.writingEach(paths) { try await repository.store.deleteTree($0) }
     }
 }

@@ -141,8 +141,14 @@ struct ExpirePlanner {
             if let run { archive.runs.append(run) }
             run = nil
         }
-        let directories = entries.filter { $0.kind == .directory && Self.isSegmentDirectory($0.name) }
-        for directory in directories.map(\.name).sorted() {
+        let directories = entries.filter { $0.kind == .directory && Self.isSegmentDirectory($0.name) }.map(\.name)
+            .sorted()
+        let partly = directories.filter { !ranges.exclude(directory: $0) && !ranges.includeAll(of: $0) }
+        let listed = try await repository.readingEach(partly) { [repository] directory in
+            try await repository.listAll("\(path)/\(directory)").map(\.name)
+        }
+        let content = Dictionary(zip(partly, listed)) { first, _ in first }
+        for directory in directories {
             if ranges.exclude(directory: directory) {
                 archive.directories.append(directory)
                 extend(directory)
@@ -152,9 +158,7 @@ struct ExpirePlanner {
                 end()
                 continue
             }
-            let names = try await repository.listAll("\(path)/\(directory)").map(\.name).filter {
-                WALSegment($0.prefix(24)) != nil
-            }
+            let names = (content[directory] ?? []).filter { WALSegment($0.prefix(24)) != nil }
             var gone: [String] = []
             for name in names.sorted() {
                 guard ranges.exclude(file: name) else {

@@ -13,11 +13,10 @@ package struct BackupListing: Sendable {
     package static func load(_ repository: Repository, stanza: String) async throws(BackupError) -> BackupListing {
         let entries = try await repository.listAll(RepositoryPaths.backup(stanza: stanza))
         let labels = entries.filter { $0.kind == .directory && BackupLabel($0.name) != nil }.map(\.name).sorted()
-        var complete: Set<String> = []
-        for label in labels where try await repository.exists(RepositoryPaths.manifest(stanza: stanza, label: label)) {
-            complete.insert(label)
+        let isComplete = try await repository.readingEach(labels) { label in
+            try await repository.exists(RepositoryPaths.manifest(stanza: stanza, label: label))
         }
-        return BackupListing(labels: labels, complete: complete)
+        return BackupListing(labels: labels, complete: Set(zip(labels, isComplete).filter(\.1).map(\.0)))
     }
 
     /// The newest directory when its backup never ended: what an interrupted run left.

@@ -65,14 +65,16 @@ package struct InfoCommand: Sendable {
             names = ["[invalid]"]
         }
         var report = InfoReport(isProgressOnly: isProgressOnly, set: set)
-        for name in names.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-            var states: [InfoReport.RepositoryState] = []
-            for repository in context.repositories {
-                let isThere = found[repository.key]?.contains(name) ?? false
-                states.append(await state(repository, name, isThere: isThere, failures[repository.key]))
+        let sorted = names.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+        var states = [[InfoReport.RepositoryState]](repeating: [], count: sorted.count)
+        for repository in context.repositories {
+            let (stanzas, failure) = (found[repository.key] ?? [], failures[repository.key])
+            let ofEach = await sorted.mapInFlight(atMost: repository.store.concurrency.downloads) { name in
+                await state(repository, name, isThere: stanzas.contains(name), failure)
             }
-            report.stanzas.append(describe(name, states))
+            for (index, state) in ofEach.enumerated() { states[index].append(state) }
         }
+        for (name, states) in zip(sorted, states) { report.stanzas.append(describe(name, states)) }
         return report
     }
 

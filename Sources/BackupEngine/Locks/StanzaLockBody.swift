@@ -1,3 +1,5 @@
+import BackupModel
+
 /// What the lock object of a stanza says.
 struct StanzaLockBody: Equatable {
     /// Unique for each taking of the lock.
@@ -39,5 +41,42 @@ struct StanzaLockBody: Equatable {
         json[number: "pid"] = UInt64(max(process.processID, 0))
         json[number: "start"] = process.startTime
         return json.bytes
+    }
+}
+
+/// What both kinds of lock objects have in common.
+extension StanzaLockBody {
+    /// nil when there is none.
+    static func read(
+        _ path: String, _ repository: Repository, stanza: String
+    ) async throws(BackupError) -> StanzaLockBody? {
+        guard let bytes = try await repository.readWhole(path, limit: 1 << 16) else { return nil }
+        guard let body = StanzaLockBody(bytes) else {
+            throw BackupError(
+                .lockAcquire, "'\(path)' in \(repository.name) is no lock of Permafrost",
+                hint: "remove it when no command runs for stanza '\(stanza)'")
+        }
+        return body
+    }
+
+    static func busy(_ body: StanzaLockBody?, _ repository: Repository, stanza: String, now: Int64 = 0) -> BackupError {
+        let hint = "wait until its command is done; after a crash on another host the lock runs out by itself"
+        guard let body else {
+            return BackupError(
+                .lockAcquire, "unable to acquire the lock of stanza '\(stanza)' in \(repository.name): others take it",
+                hint: hint)
+        }
+        let left = max(body.expires - now, 0)
+        return BackupError(
+            .lockAcquire,
+            "unable to acquire the lock of stanza '\(stanza)' in \(repository.name): process \(body.process.processID) on "
+                + "host '\(body.process.host)' holds it for another \(left)s unless it renews it", hint: hint)
+    }
+
+    static func lost(to body: StanzaLockBody?, _ repository: Repository, stanza: String) -> BackupError {
+        let who = body.map { "process \($0.process.processID) on host '\($0.process.host)' has it" } ?? "it was removed"
+        return BackupError(
+            .lockAcquire, "the lock of stanza '\(stanza)' in \(repository.name) was lost: \(who)",
+            hint: "the repository could not be reached for too long, or the clocks of the hosts differ")
     }
 }

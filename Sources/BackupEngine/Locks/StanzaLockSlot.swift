@@ -2,19 +2,19 @@ import BackupModel
 import RepositoryFormats
 import RepositoryStorage
 
-/// Where the lock object of a stanza lies, and how it changes hands.
+/// Where the lock object of a stanza lies in a store that creates only what is absent, and how it changes hands.
 struct StanzaLockSlot: Sendable {
     let repository: Repository
     let stanza: String
     let now: @Sendable () -> Int64
-    let settle: Duration
 
     /// Seconds that a claim is valid: a few requests.
     private static let claimValidity: Int64 = 60
 
     var path: String { RepositoryPaths.lock(stanza: stanza) }
     private var claimPath: String { path + ".claim" }
-    private var isExclusive: Bool { repository.store.capabilities.contains(.createIfAbsent) }
+    /// Of several that create an object exactly one wins. False once the store was seen to heed no conditions.
+    var isExclusive: Bool { repository.store.capabilities.contains(.createIfAbsent) }
 
     func read() async throws(BackupError) -> StanzaLockBody? { try await read(path) }
     func write(_ body: StanzaLockBody) async throws(BackupError) { try await repository.writeWhole(path, body.bytes) }
@@ -24,11 +24,6 @@ struct StanzaLockSlot: Sendable {
 
     /// Puts `body` in the place of `old`, which must not be held by a living other; false when someone else was faster.
     func replace(_ old: StanzaLockBody?, with body: StanzaLockBody) async throws(BackupError) -> Bool {
-        guard isExclusive else {
-            try await write(body)
-            try await pause()
-            return try await read() == body
-        }
         guard let old else { return try await create(path, body) }
         var claim = body
         claim.expires = now() + Self.claimValidity
@@ -45,41 +40,16 @@ struct StanzaLockSlot: Sendable {
         }
     }
 
-    func busy(_ body: StanzaLockBody?) -> BackupError {
-        let hint = "wait until its command is done; after a crash on another host the lock runs out by itself"
-        guard let body else {
-            return BackupError(
-                .lockAcquire, "unable to acquire the lock of stanza '\(stanza)' in \(repository.name): others take it",
-                hint: hint)
-        }
-        let left = max(body.expires - now(), 0)
-        return BackupError(
-            .lockAcquire,
-            "unable to acquire the lock of stanza '\(stanza)' in \(repository.name): process \(body.process.processID) on "
-                + "host '\(body.process.host)' holds it for another \(left)s unless it renews it", hint: hint)
-    }
-
-    func lost(to body: StanzaLockBody?) -> BackupError {
-        let who = body.map { "process \($0.process.processID) on host '\($0.process.host)' has it" } ?? "it was removed"
-        return BackupError(
-            .lockAcquire, "the lock of stanza '\(stanza)' in \(repository.name) was lost: \(who)",
-            hint: "the repository could not be reached for too long, or the clocks of the hosts differ")
-    }
-
     private func read(_ path: String) async throws(BackupError) -> StanzaLockBody? {
-        guard let bytes = try await repository.readWhole(path, limit: 1 << 16) else { return nil }
-        guard let body = StanzaLockBody(bytes) else {
-            throw BackupError(
-                .lockAcquire, "'\(path)' in \(repository.name) is no lock of Permafrost",
-                hint: "remove it when no command runs for stanza '\(stanza)'")
-        }
-        return body
+        try await StanzaLockBody.read(path, repository, stanza: stanza)
     }
 
     private func createClaim(_ claim: StanzaLockBody) async throws(BackupError) -> Bool {
         if try await create(claimPath, claim) { return true }
         guard let other = try await read(claimPath) else { return try await create(claimPath, claim) }
-        guard other.expires <= now() || claim.process.knowsGone(other.process) else { throw busy(other) }
+        guard other.expires <= now() || claim.process.knowsGone(other.process) else {
+            throw StanzaLockBody.busy(other, repository, stanza: stanza, now: now())
+        }
         try await delete(claimPath)
         return try await create(claimPath, claim)
     }
@@ -99,14 +69,6 @@ struct StanzaLockSlot: Sendable {
             } catch let error as StorageError where error.isAlreadyThere {
                 return false
             }
-        }
-    }
-
-    private func pause() async throws(BackupError) {
-        do {
-            try await Task.sleep(for: settle)
-        } catch {
-            throw BackupError(.terminated, "cancelled while taking the lock of stanza '\(stanza)'")
         }
     }
 }

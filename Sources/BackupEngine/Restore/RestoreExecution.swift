@@ -2,6 +2,7 @@ import BackupModel
 package import Logging
 import PostgresFormats
 import RepositoryFormats
+import RepositoryStorage
 import Glibc
 
 /// Carries a plan out.
@@ -46,7 +47,9 @@ package struct RestoreExecution: Sendable {
 
         let queue = WorkQueue(plan.jobs)
         let progress = RestoreProgress(total: plan.totalSize, report: progress)
-        try await workers.runPaired(atMost: plan.jobs.count) { pairing in
+        // More tasks than threads: while some wait for a store behind a network, others decode and write.
+        let ahead = repository.store.concurrency.readAhead
+        try await workers.runPaired(ahead: ahead, atMost: plan.jobs.count) { pairing in
             try await RestoreWorker(self, progress: progress, pairing: pairing).run(queue)
         }
 

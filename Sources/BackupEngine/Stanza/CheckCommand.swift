@@ -6,7 +6,7 @@ import PostgresFormats
 import RepositoryFormats
 import RepositoryStorage
 
-/// `check`: proves, by doing it, that WAL travels from PostgreSQL into every repository, and says why when it does not.
+/// `check`: proves, by doing it, that every repository's store can be used, and that WAL travels from PostgreSQL into every repository, and says why when it does not.
 package struct CheckCommand: Sendable {
     let context: EngineContext
     let stanza: String
@@ -21,6 +21,7 @@ package struct CheckCommand: Sendable {
 
     package func run() async throws(BackupError) {
         let servers = try BackupServers.connect(context, command: .check)
+        try await probeStores()
         var archiveIDs: [Int: String] = [:]
         for repository in context.repositories {
             let archiveInfo = try await repository.loadArchiveInfo(stanza: stanza)
@@ -38,6 +39,20 @@ package struct CheckCommand: Sendable {
         }
         guard let primary = servers.primary, context.configuration.bool(.archiveCheck) else { return }
         try await checkArchiving(primary.server, archiveIDs)
+    }
+
+    /// All of them before any is given up.
+    private func probeStores() async throws(BackupError) {
+        var failures: [BackupError] = []
+        for repository in context.repositories {
+            do throws(BackupError) {
+                try await StoreProbe(repository: repository, stanza: stanza).run()
+                context.logger.notice("\(repository.name): list, write, read and delete work in its store")
+            } catch {
+                failures.append(error)
+            }
+        }
+        if let failure = combined(failures) { throw failure }
     }
 
     private func checkArchiving(_ server: PostgresServer, _ archiveIDs: [Int: String]) async throws(BackupError) {

@@ -200,7 +200,8 @@ final class VerifyRun {
         let queue = VerifyQueue(work, from: start, deadline: deadline)
         let (repository, progress) = (repository, context.progress)
         if start < work.count {
-            try await workers.runPaired(atMost: work.count - start) { pairing in
+            let ahead = repository.store.concurrency.readAhead
+            try await workers.runPaired(ahead: ahead, atMost: work.count - start) { pairing in
                 try await queue.run(VerifyReader(repository, pairing, progress: progress))
             }
         }

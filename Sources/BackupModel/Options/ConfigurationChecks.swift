@@ -7,6 +7,7 @@ extension Configuration {
         try adjustTimeouts()
         replaceCompress()
         warnOfRetention()
+        warnOfUncheckedTLS()
         if isSet(.stopAuto) {
             warnings.append(
                 "option 'stop-auto' is deprecated\nHINT: all supported versions use non-exclusive backup.")
@@ -45,7 +46,9 @@ extension Configuration {
     private func checkRepositoryPaths() throws(BackupError) {
         var seen: [String: Int] = [:]
         for index in configuredRepositoryKeys {
-            guard let type = string(.repoType, index), let path = string(.repoPath, index) else { continue }
+            guard let type = string(.repoType, index), ["posix", "cifs"].contains(type),
+                let path = string(.repoPath, index)
+            else { continue }
             if let other = seen.updateValue(index, forKey: "\(type):\(path)") {
                 throw BackupError(
                     .optionInvalidValue,
@@ -89,6 +92,17 @@ extension Configuration {
             resolved[OptionKey(name: .compressLevel, index: 0)] = ResolvedOption(value: .number(0), text: "0")
         }
         resolved[OptionKey(name: .compress, index: 0)] = nil
+    }
+
+    /// At each start: what goes over such a connection is seen by whoever stands in between.
+    private mutating func warnOfUncheckedTLS() {
+        for index in configuredRepositoryKeys
+        where isSet(.repoStorageVerifyTls, index) && !bool(.repoStorageVerifyTls, index) {
+            warnings.append(
+                "certificates of repo\(index)'s object store are not checked: anybody may pose as it\n"
+                    + "HINT: name its authority in 'repo\(index)-storage-ca-file' and remove "
+                    + "'repo\(index)-storage-verify-tls=n'.")
+        }
     }
 
     private mutating func warnOfRetention() {

@@ -69,7 +69,9 @@ extension OptionDefinition {
                 + "the repository, also when that is a directory. pgBackRest has no such option."
         case .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency:
             "Counted apart from process-max. What counts is a call that runs: opening, one chunk, the commit; a file "
-                + "that is open but idle does not. By default there is no limit. pgBackRest has no such option."
+                + "that is open but idle does not. In a store behind a network so many are made beside each other, 16 "
+                + "by default, so that its latency does not keep the processor waiting; each may hold a few MiB. In a "
+                + "directory there is no limit by default. pgBackRest has no such option."
         case .recoveryOption:
             "Written as it is into postgresql.auto.conf (recovery.conf before PostgreSQL 12). May be repeated."
         case .repo where command == .backup:
@@ -132,15 +134,12 @@ extension OptionDefinition {
         case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostUser: return "hosts are not reached by SSH"
         case .repoTargetTime: return "it needs an object store that keeps versions"
         case .tlsCipher12, .tlsCipher13: return "no repository or host is reached by network in this version"
-        case .repoType: return "repositories are directories (posix, cifs) in this version"
+        case .repoType: return "there are no repositories by SFTP"
         default: break
         }
         if name.rawValue.hasPrefix("repo-sftp-") { return "there are no repositories by SFTP" }
         if ["pg-host", "repo-host", "tls-server-"].contains(where: name.rawValue.hasPrefix) {
             return "commands run on the database host in this version"
-        }
-        if ["repo-azure-", "repo-gcs-", "repo-s3-", "repo-storage-"].contains(where: name.rawValue.hasPrefix) {
-            return "repositories are directories (posix, cifs) in this version"
         }
         return nil
     }

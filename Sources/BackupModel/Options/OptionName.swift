@@ -204,6 +204,8 @@ package enum OptionName: String, CaseIterable, Sendable {
     case progress
     case rateLimitDisk = "rate-limit-disk"
     case rateLimitNetwork = "rate-limit-network"
+    case repoS3Sse = "repo-s3-sse"
+    case repoS3StorageClass = "repo-s3-storage-class"
     case repoStorageDownloadConcurrency = "repo-storage-download-concurrency"
     case repoStorageUploadConcurrency = "repo-storage-upload-concurrency"
     case verifyBudget = "verify-budget"

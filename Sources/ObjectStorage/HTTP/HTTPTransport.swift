@@ -37,7 +37,7 @@ package struct HTTPRequest: Sendable {
     package var path: String
     /// Names and values, not encoded, in the order in which they are sent.
     package var query: [(name: String, value: String)] = []
-    /// In the order in which they are sent; `Host` and `Content-Length` are the transport's.
+    /// In the order in which they are sent; `Content-Length` is the transport's, and so is `Host` unless it is given.
     package var headers: HTTPHeaders = HTTPHeaders()
     /// All of it: a request can be made again.
     package var body: [UInt8] = []

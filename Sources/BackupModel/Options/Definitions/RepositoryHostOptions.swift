@@ -63,34 +63,35 @@ extension OptionDefinition {
             .repoStorageVerifyTls, .bool, .global, .work, group: .repo, default: "y",
             dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]),
             deprecated: ["repo-s3-verify-ssl", "repo?-azure-verify-tls", "repo?-s3-verify-ssl", "repo?-s3-verify-tls"],
-            support: .notYet,
             summary: "check the certificate of the object store"),
         OptionDefinition(
             .repoStorageCaFile, .string, .global, .work, group: .repo,
             dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]),
-            deprecated: ["repo-s3-ca-file", "repo?-azure-ca-file", "repo?-s3-ca-file"], support: .notYet,
+            deprecated: ["repo-s3-ca-file", "repo?-azure-ca-file", "repo?-s3-ca-file"],
             example: "/etc/ssl/ca.crt",
             summary: "certificates that the object store must be signed by"),
         OptionDefinition(
             .repoStorageCaPath, .path, .global, .work, group: .repo,
             dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]),
-            deprecated: ["repo-s3-ca-path", "repo?-azure-ca-path", "repo?-s3-ca-path"], support: .notYet,
+            deprecated: ["repo-s3-ca-path", "repo?-azure-ca-path", "repo?-s3-ca-path"],
             example: "/etc/ssl/certs",
             summary: "directory of certificates that the object store must be signed by"),
         OptionDefinition(
             .repoStorageHost, .string, .global, .work, group: .repo,
             dependency: Dependency(.repoType, in: ["azure", "s3"]),
-            deprecated: ["repo-s3-host", "repo?-azure-host", "repo?-s3-host"], support: .notYet,
+            deprecated: ["repo-s3-host", "repo?-azure-host", "repo?-s3-host"],
             example: "127.0.0.1",
             summary: "host to connect to instead of the endpoint"),
         OptionDefinition(
             .repoStoragePort, .integer, .global, .work, group: .repo, default: "443",
             ranges: [OptionRange("1", "65535")], dependency: Dependency(.repoType, in: ["azure", "s3"]),
-            deprecated: ["repo?-azure-port", "repo?-s3-port"], support: .notYet, example: "9000",
+            deprecated: ["repo?-azure-port", "repo?-s3-port"],
+            example: "9000",
             summary: "port of the object store"),
         OptionDefinition(
             .repoStorageTag, .hash, .global, .work, group: .repo,
-            dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]), support: .notYet, example: "project=db",
+            dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]),
+            example: "project=db",
             summary: "a tag for objects that are written"),
         OptionDefinition(
             .repoStorageUploadChunkSize, .size, .global, .work, group: .repo,
@@ -102,7 +103,8 @@ extension OptionDefinition {
                 OptionRange("4MiB", "1GiB", when: "azure"), OptionRange("4MiB", "1GiB", when: "gcs"),
                 OptionRange("5MiB", "1GiB", when: "s3"),
             ],
-            dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]), support: .notYet, example: "16MiB",
+            dependency: Dependency(.repoType, in: ["azure", "gcs", "s3"]),
+            example: "16MiB",
             summary: "size of one part of an upload"),
     ]
 }

@@ -11,7 +11,7 @@ extension OptionDefinition {
         OptionDefinition(
             .repoType, .enumeration, .global, .work, group: .repo, default: "posix",
             allowed: ["azure", "cifs", "gcs", "posix", "s3", "sftp"], deprecated: ["repo-type"],
-            unsupportedValues: ["azure", "gcs", "s3", "sftp"],
+            unsupportedValues: ["sftp"],
             summary: "where the repository is kept"),
         OptionDefinition(
             .repoPath, .path, .global, .work, group: .repo, default: "/var/lib/pgbackrest",

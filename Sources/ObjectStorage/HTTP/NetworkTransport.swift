@@ -1,0 +1,143 @@
+import AsyncHTTPClient
+package import BackupModel
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import RepositoryStorage
+import Synchronization
+
+/// HTTP/1.1 over TCP and TLS, with AsyncHTTPClient.
+package final class NetworkTransport: HTTPTransport {
+    private let options: TransportOptions
+    private let tls: TLSConfiguration
+    private let clients = Mutex<[ProxyRules.Proxy?: HTTPClient]>([:])
+
+    /// A body is copied out in pieces of this size, as the connection takes them.
+    static let pieceSize = 256 << 10
+    /// Servers close what was idle for longer.
+    private static let idleTime = TimeAmount.seconds(15)
+
+    /// - Throws: when the certificates cannot be read.
+    package init(_ options: TransportOptions) throws(BackupError) {
+        self.options = options
+        tls = try Self.tlsConfiguration(options)
+    }
+
+    deinit {
+        let clients = clients.withLock { Array($0.values) }
+        guard !clients.isEmpty else { return }
+        Task { for client in clients { try? await client.shutdown() } }
+    }
+
+    package func send(_ request: HTTPRequest) async throws(TransportError) -> HTTPResponse {
+        let client = client(for: options.proxies.proxy(for: request.origin))
+        do {
+            // Time limits are those of silence: what moves may take as long as it takes.
+            let response = try await client.execute(Self.outgoing(request), deadline: .now() + .hours(24 * 7))
+            let headers = HTTPHeaders(response.headers.map { (name: $0.name, value: $0.value) })
+            return HTTPResponse(
+                status: Int(response.status.code), headers: headers, body: NetworkBody(response.body, request.origin))
+        } catch {
+            throw TransportError(error, request.origin)
+        }
+    }
+
+    private func client(for proxy: ProxyRules.Proxy?) -> HTTPClient {
+        clients.withLock { clients in
+            if let client = clients[proxy] { return client }
+            let client = HTTPClient(
+                eventLoopGroupProvider: .shared(MultiThreadedEventLoopGroup.singleton),
+                configuration: configuration(proxy))
+            clients[proxy] = client
+            return client
+        }
+    }
+
+    private func configuration(_ proxy: ProxyRules.Proxy?) -> HTTPClient.Configuration {
+        var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
+        let timeout = TimeAmount.nanoseconds(options.timeout.nanoseconds)
+        configuration.timeout = .init(connect: timeout, read: timeout, write: timeout)
+        configuration.connectionPool.idleTimeout = Self.idleTime
+        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = options.connections
+        // Whoever sends repeats requests, and tells why the last attempt failed.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.httpVersion = .http1Only
+        configuration.decompression = .disabled
+        if let proxy {
+            configuration.proxy = .server(
+                host: proxy.host, port: proxy.port,
+                authorization: proxy.login.map { login in
+                    let parts = login.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+                    return .basic(username: String(parts[0]), password: parts.count > 1 ? String(parts[1]) : "")
+                })
+        }
+        return configuration
+    }
+
+    private static func outgoing(_ request: HTTPRequest) -> HTTPClientRequest {
+        let scheme = request.origin.isSecure ? "https" : "http"
+        let query = request.query.isEmpty ? "" : "?" + PercentEncoding.query(request.query)
+        var outgoing = HTTPClientRequest(url: "\(scheme)://\(request.origin.authority)\(request.path)\(query)")
+        outgoing.method = HTTPMethod(rawValue: request.method)
+        for field in request.headers.fields { outgoing.headers.add(name: field.name, value: field.value) }
+        if request.body.count > pieceSize {
+            outgoing.body = .stream(BodyPieces(bytes: request.body), length: .known(Int64(request.body.count)))
+        } else if !request.body.isEmpty || ["PUT", "POST"].contains(request.method) {
+            outgoing.body = .bytes(ByteBuffer(bytes: request.body))
+        }
+        return outgoing
+    }
+
+    private static func tlsConfiguration(_ options: TransportOptions) throws(BackupError) -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.minimumTLSVersion = .tlsv12
+        if !options.verifiesPeer { tls.certificateVerification = .none }
+        guard options.caFile != nil || options.caPath != nil else { return tls }
+        var roots: [NIOSSLCertificate] = []
+        if let file = options.caFile {
+            do {
+                roots = try NIOSSLCertificate.fromPEMFile(file)
+            } catch {
+                throw BackupError(
+                    .fileRead, "unable to read certificates from '\(file)': \(error)",
+                    hint: "the file of repo-storage-ca-file must hold certificates in PEM form")
+            }
+        }
+        if let path = options.caPath {
+            // Not OpenSSL's look-up by hashed names, which would not find files that were merely put there.
+            for name in try LocalFile.names(in: path) {
+                roots += (try? NIOSSLCertificate.fromPEMFile("\(path)/\(name)")) ?? []
+            }
+        }
+        guard !roots.isEmpty else {
+            let places = [options.caFile, options.caPath].compactMap { $0.map { "'\($0)'" } }
+            throw BackupError(.fileInvalid, "no certificate in \(places.joined(separator: " and "))")
+        }
+        tls.trustRoots = .certificates(roots)
+        return tls
+    }
+}
+
+/// A request's body, piece by piece.
+private struct BodyPieces: AsyncSequence, Sendable {
+    let bytes: [UInt8]
+
+    func makeAsyncIterator() -> Iterator { Iterator(bytes: bytes) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        let bytes: [UInt8]
+        var offset = 0
+
+        mutating func next() async -> ByteBuffer? {
+            guard offset < bytes.count else { return nil }
+            let end = Swift.min(offset + NetworkTransport.pieceSize, bytes.count)
+            defer { offset = end }
+            return ByteBuffer(bytes: bytes[offset..<end])
+        }
+    }
+}
+
+extension Duration {
+    fileprivate var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
+}

@@ -1,0 +1,16 @@
+/// How connections are made.
+package struct TransportOptions: Sendable {
+    /// Until a connection is there, and for each wait for bytes: `io-timeout`.
+    package var timeout = Duration.seconds(60)
+    /// A file of certificates (PEM) that a server's must be signed by, instead of the system's.
+    package var caFile: String?
+    /// A directory of such files; with `caFile` either will do.
+    package var caPath: String?
+    /// False takes any certificate of anybody.
+    package var verifiesPeer = true
+    /// Of one server. Requests that find none free wait for one.
+    package var connections = 256
+    package var proxies = ProxyRules([:])
+
+    package init() {}
+}

@@ -1,0 +1,42 @@
+import BackupModel
+import ObjectStorage
+
+/// Repositories on Azure Blob Storage, by the options `repoN-azure-…`.
+extension ObjectStoreComposition {
+    func azure() throws(BackupError) -> BucketStore {
+        var options = AzureOptions(
+            account: try requiredSecret(.repoAzureAccount).revealed, container: try required(.repoAzureContainer))
+        options.root = root
+        options.repositoryKey = key
+        if let endpoint = configuration.secret(.repoAzureEndpoint, key) {
+            options.endpoint = try S3Endpoint(endpoint.revealed, port: port).origin
+        }
+        if let host = configuration.string(.repoStorageHost, key) {
+            options.connectTo = try S3Endpoint(host, port: port ?? options.endpoint.port).origin
+        }
+        options.style = configuration.string(.repoAzureUriStyle, key) == "path" ? .path : .host
+        options.tags = configuration.pairs(.repoStorageTag, key)
+        if let size = configuration.size(.repoStorageUploadChunkSize, key) { options.partSize = Int(size) }
+        if let uploads = configuration.integer(.repoStorageUploadConcurrency, key) { options.partsInFlight = uploads }
+        if let downloads = configuration.integer(.repoStorageDownloadConcurrency, key) {
+            options.readsInFlight = downloads
+        }
+        let transport = try transport()
+        return BucketStore(
+            AzureService(
+                options, transport, try azureAuthorizer(transport, options.account), retry, now: ObjectStoreContext.now)
+        )
+    }
+
+    private func azureAuthorizer(
+        _ transport: NetworkTransport, _ account: String
+    ) throws(BackupError) -> any RequestAuthorizer {
+        switch configuration.string(.repoAzureKeyType, key) {
+        case "sas": return try SharedAccessSignature(try requiredSecret(.repoAzureKey))
+        case "auto":
+            let tokens = accessTokens(transport)
+            return BearerAuthorizer(now: ObjectStoreContext.now) { try await tokens.azure() }
+        default: return try SharedKeySignature(account: account, key: try requiredSecret(.repoAzureKey))
+        }
+    }
+}
