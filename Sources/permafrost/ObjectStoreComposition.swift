@@ -36,6 +36,7 @@ struct ObjectStoreComposition {
         options.caFile = configuration.string(.repoStorageCaFile, key)
         options.caPath = configuration.string(.repoStorageCaPath, key)
         options.verifiesPeer = configuration.bool(.repoStorageVerifyTls, key)
+        options.ciphers = configuration.string(.tlsCipher12)
         options.proxies = ProxyRules(context.environment)
         return try NetworkTransport(options)
     }

@@ -56,6 +56,7 @@ struct S3BackupTests {
                 (["repo1-storage-ca-file": "/nonexistent"], "'/nonexistent'"),
                 (["repo1-storage-port": "1"], "no connection to 127.0.0.1:1"),
                 (["repo1-s3-endpoint": "a b"], "'a b' is no address"),
+                (["tls-cipher-12": "NONSENSE"], "'NONSENSE' is not valid for 'tls-cipher-12'"),
             ]
             for (index, (options, words)) in cases.enumerated() {
                 let layout = try RepositoryLayout(

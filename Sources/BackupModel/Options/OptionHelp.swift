@@ -133,7 +133,7 @@ extension OptionDefinition {
         switch name {
         case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostUser: return "hosts are not reached by SSH"
         case .repoTargetTime: return "it needs an object store that keeps versions"
-        case .tlsCipher12, .tlsCipher13: return "no repository or host is reached by network in this version"
+        case .tlsCipher13: return "the TLS library chooses among the suites of TLS 1.3 by itself"
         case .repoType: return "there are no repositories by SFTP"
         default: break
         }

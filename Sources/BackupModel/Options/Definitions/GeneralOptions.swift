@@ -111,10 +111,10 @@ extension OptionDefinition {
             dependency: Dependency(.sckKeepAlive, in: ["y"]), support: .accepted, example: "30",
             summary: "seconds between keep-alive messages"),
         OptionDefinition(
-            .tlsCipher12, .string, .global, .work, support: .notYet, example: "HIGH:MEDIUM:+3DES:!aNULL",
+            .tlsCipher12, .string, .global, .work, example: "ECDHE+AESGCM:!aNULL",
             summary: "TLS 1.2 ciphers that may be used"),
         OptionDefinition(
-            .tlsCipher13, .string, .global, .work, support: .notYet, example: "TLS_AES_256_GCM_SHA384",
+            .tlsCipher13, .string, .global, .work, support: .never, example: "TLS_AES_256_GCM_SHA384",
             summary: "TLS 1.3 cipher suites that may be used"),
         OptionDefinition(
             .logLevelConsole, .enumeration, .global, .running, default: "warn",
