@@ -111,7 +111,7 @@ package enum CommandLocks {
     /// another host has taken the lock and cleaned up.
     /// - Throws: `.lockAcquire` when it is lost.
     package static func confirm(_ repository: Repository) async throws(BackupError) {
-        for lock in held where lock.repositoryKey == repository.key { try await lock.renew() }
+        for lock in held where lock.repositoryKey == repository.key { try await lock.confirm() }
     }
 
     /// Runs `body` on one repository after the other, each under its own lock object. One that fails does not keep the

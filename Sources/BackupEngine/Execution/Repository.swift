@@ -100,6 +100,18 @@ extension Repository {
         }
     }
 
+    /// What will be wanted later, where the store is behind a network and other calls run meanwhile; nil elsewhere.
+    package func inAdvance<Value: Sendable>(
+        _ body: @Sendable () async throws(BackupError) -> Value
+    ) async -> Result<Value, BackupError>? {
+        guard store.concurrency.downloads > 1 else { return nil }
+        do throws(BackupError) {
+            return .success(try await body())
+        } catch {
+            return .failure(error)
+        }
+    }
+
     /// ``Swift/Collection/mapInFlight(atMost:_:)`` with as many reads at once as the store gains from.
     package func readingEach<Item: Sendable, Result: Sendable>(
         _ items: [Item], _ body: @Sendable @escaping (Item) async throws -> Result

@@ -38,11 +38,13 @@ struct ExpireExecution {
             let link = RepositoryPaths.latest(stanza: stanza)
             try await repository.describing { try await repository.store.link(link, to: newest.label) }
         }
-        let manifests = plan.backups.expired.reversed().map { backup in
-            RepositoryPaths.manifest(stanza: stanza, label: backup.label)
+        for backup in plan.backups.expired.reversed() {
+            let manifest = RepositoryPaths.manifest(stanza: stanza, label: backup.label)
+            // By one call, in whatever order: all of its data is still there.
+            try await repository.describing {
+                try await repository.store.delete([manifest, RepositoryPaths.copy(of: manifest)])
+            }
         }
-        for manifest in manifests { try await delete([manifest]) }
-        try await delete(manifests.map { RepositoryPaths.copy(of: $0) })
     }
 
     private func remove(_ archive: RepositoryExpirePlan.ArchiveExpiry) async throws(BackupError) {

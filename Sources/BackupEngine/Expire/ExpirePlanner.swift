@@ -14,8 +14,15 @@ struct ExpirePlanner {
 
     /// nil when the requested set is not in this repository.
     func plan() async throws(BackupError) -> RepositoryExpirePlan? {
+        async let early = repository.inAdvance { [self] () throws(BackupError) in
+            try await BackupListing.load(repository, stanza: stanza)
+        }
+        async let archivesEarly = repository.inAdvance(archives)
         var info = try await repository.loadBackupInfo(stanza: stanza)
-        let listing = try await BackupListing.load(repository, stanza: stanza)
+        let listing =
+            if let early = await early { try early.get() } else {
+                try await BackupListing.load(repository, stanza: stanza)
+            }
         try await info.reconcile(with: listing, in: repository, stanza: stanza, logger: context.logger)
         let policy = policy(info)
         let backups: ExpirePlan
@@ -34,7 +41,10 @@ struct ExpirePlanner {
         info.writerVersion = ProgramVersion.repositoryText
         var plan = RepositoryExpirePlan(key: repository.key, backups: backups, info: info)
         try await planLeftovers(&plan, listing, gone)
-        try await planArchives(&plan)
+        if plan.backups.archiveRetention != nil {
+            let archives = if let early = await archivesEarly { try early.get() } else { try await archives() }
+            try await planArchives(&plan, archives)
+        }
         try await planManifests(&plan)
         return plan
     }
@@ -104,15 +114,35 @@ struct ExpirePlanner {
 
     // MARK: - WAL
 
-    private func planArchives(_ plan: inout RepositoryExpirePlan) async throws(BackupError) {
+    private struct Archives {
+        var info: ArchiveInfo
+        /// What lies beside it.
+        var entries: [ObjectInfo]
+    }
+
+    private func archives() async throws(BackupError) -> Archives {
+        async let early = repository.inAdvance { [self] () throws(BackupError) in
+            try await repository.listAll(RepositoryPaths.archive(stanza: stanza))
+        }
+        let info = try await repository.loadArchiveInfo(stanza: stanza)
+        let entries =
+            if let early = await early { try early.get() } else {
+                try await repository.listAll(RepositoryPaths.archive(stanza: stanza))
+            }
+        return Archives(info: info, entries: entries)
+    }
+
+    private func planArchives(
+        _ plan: inout RepositoryExpirePlan, _ archives: Archives
+    ) async throws(BackupError) {
         guard let count = plan.backups.archiveRetention else { return }
-        let archiveInfo = try await repository.loadArchiveInfo(stanza: stanza)
+        let archiveInfo = archives.info
         try StanzaIdentity.requireAgreement(archiveInfo, plan.info, repository: repository, stanza: stanza)
         let retention = ArchiveRetention(
             backups: plan.info.backups, uncounted: plan.backups.uncounted, type: plan.backups.archiveType,
             count: count, expireBefore: request.archiveExpireBefore)
         let root = RepositoryPaths.archive(stanza: stanza)
-        for entry in try await repository.listAll(root) where entry.kind == .directory {
+        for entry in archives.entries where entry.kind == .directory {
             guard let id = RepositoryPaths.parseArchiveID(entry.name),
                 archiveInfo.history.contains(where: { $0.id == id.historyID && $0.version == id.version })
             else { continue }

@@ -112,6 +112,19 @@ package final class StanzaLock: Sendable {
         body.withLock { $0 = next }
     }
 
+    /// Proves that the lock is still ours; throws as ``renew()`` does.
+    func confirm() async throws(BackupError) {
+        let mine = body.withLock { $0 }
+        // Soon past its time: what follows is to be done within it.
+        guard mine.expires - now() > 2 * Self.margin else { return try await renew() }
+        let found: StanzaLockBody?
+        switch place {
+        case .flags(let flags): found = try await flags.read(mine.owner)
+        case .slot(let slot): found = try await slot.read()
+        }
+        guard let found, found.owner == mine.owner else { throw lost(to: found) }
+    }
+
     /// Gives the lock up if it is still ours, in a cancelled task too; what cannot be removed runs out.
     package func release() async {
         let mine = body.withLock { $0 }

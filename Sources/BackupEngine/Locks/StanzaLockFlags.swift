@@ -58,7 +58,7 @@ struct StanzaLockFlags: Sendable {
     }
 
     private func path(_ owner: String) -> String { "\(RepositoryPaths.lockFlags(stanza: stanza))/\(owner)" }
-    private func read(_ owner: String) async throws(BackupError) -> StanzaLockBody? {
+    func read(_ owner: String) async throws(BackupError) -> StanzaLockBody? {
         try await StanzaLockBody.read(path(owner), repository, stanza: stanza)
     }
     private func write(_ body: StanzaLockBody) async throws(BackupError) {

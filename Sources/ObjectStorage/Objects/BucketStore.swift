@@ -12,6 +12,9 @@ package final class BucketStore: RepositoryStore {
     private let sizes: PartSizes
     private let creation: ConditionalCreation
 
+    /// Of a directory that is deleted.
+    private static let pagesInFlight = 4
+
     package init(_ service: any ObjectService) {
         self.service = service
         let place = service.place
@@ -94,14 +97,21 @@ package final class BucketStore: RepositoryStore {
         try StoragePath.validateDirectory(directory)
         let start = place.prefix(directory)
         try await place.describing("delete all in", place.key(directory), code: .pathRemove) {
-            var token: String?
-            repeat {
-                let page = try await service.page(start, isDelimited: false, from: token, limit: nil)
-                // What is to be deleted is looked at twice: some servers list what lies beside.
-                let keys = page.objects.map(\.key).filter { $0.utf8.starts(with: start.utf8) }
-                if !keys.isEmpty { try await service.delete(keys) }
-                token = page.next
-            } while token != nil
+            try await withThrowingTaskGroup(of: Void.self) { [service] group in
+                var token: String?
+                var pages = 0
+                repeat {
+                    let page = try await service.page(start, isDelimited: false, from: token, limit: nil)
+                    // What is to be deleted is looked at twice: some servers list what lies beside.
+                    let keys = page.objects.map(\.key).filter { $0.utf8.starts(with: start.utf8) }
+                    token = page.next
+                    pages += 1
+                    // The next page is asked for meanwhile: it begins after a key, whether that is there or not.
+                    if pages > Self.pagesInFlight { try await group.next() }
+                    if !keys.isEmpty { group.addTask { try await service.delete(keys) } }
+                } while token != nil
+                while try await group.next() != nil {}
+            }
         }
     }
 
