@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-pure test-servers test-all bench format lint check clean install
+.PHONY: help build demo test test-pure test-servers test-all bench bench-distant format lint check clean install
 
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
@@ -17,7 +17,7 @@ SERVER_SUITES = CommandLine|Postgres|StoreServer|Interop
 TEST = swift test --explicit-target-dependency-import-check error
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## install what the build needs; build bin/permafrost and libexec/permafrost/permafrost
 	scripts/bootstrap build
@@ -50,6 +50,10 @@ test-all: build ## every row of the test tables, all PostgreSQL versions
 bench: build ## side by side with pgBackRest
 	scripts/bootstrap test
 	Benchmarks/compare
+
+bench-distant: build ## the same on S3 that is 30 ms away
+	scripts/bootstrap test
+	Benchmarks/distant
 
 format: ## lay the Swift sources out
 	swift format --in-place --parallel --recursive Sources Tests Package.swift
