@@ -1,9 +1,13 @@
 import BackupModel
-import ObjectStorage
 import Testing
 
+@testable import ObjectStorage
+
 struct TransportTests {
-    @Test(arguments: [("ECDHE+AESGCM:!aNULL", true), ("HIGH:MEDIUM:+3DES:!aNULL", true), ("NONSENSE", false)])
+    @Test(arguments: [
+        ("ECDHE-RSA-AES256-GCM-SHA384", true), (CipherList.known.joined(separator: ":"), true),
+        ("HIGH:MEDIUM:+3DES:!aNULL", false), ("AES128-SHA:NONSENSE", false), ("", false), (":", false),
+    ])
     func ciphers(_ text: String, isValid: Bool) {
         var options = TransportOptions()
         options.ciphers = text
@@ -13,6 +17,14 @@ struct TransportTests {
         } catch {
             #expect(!isValid && error.code == .optionInvalidValue && error.message.contains("tls-cipher-12"))
         }
+    }
+
+    /// The library traps on one that it does not know.
+    @Test(arguments: CipherList.known)
+    func eachCipherIsTheLibrarys(_ name: String) throws {
+        var options = TransportOptions()
+        options.ciphers = name
+        _ = try NetworkTransport(options)
     }
 
     @Test(arguments: ["/nonexistent", "/etc/hostname"])

@@ -93,16 +93,7 @@ package final class NetworkTransport: HTTPTransport {
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv12
         if !options.verifiesPeer { tls.certificateVerification = .none }
-        if let ciphers = options.ciphers {
-            tls.cipherSuites = ciphers
-            do {
-                _ = try NIOSSLContext(configuration: tls)
-            } catch {
-                throw BackupError(
-                    .optionInvalidValue, "'\(ciphers)' is not valid for 'tls-cipher-12': \(error)",
-                    hint: "name ciphers of TLS 1.2 as OpenSSL does, such as ECDHE+AESGCM")
-            }
-        }
+        if let ciphers = options.ciphers { tls.cipherSuites = try CipherList.validated(ciphers) }
         guard options.caFile != nil || options.caPath != nil else { return tls }
         var roots: [NIOSSLCertificate] = []
         if let file = options.caFile {

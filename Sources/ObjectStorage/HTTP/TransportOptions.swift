@@ -8,7 +8,7 @@ package struct TransportOptions: Sendable {
     package var caPath: String?
     /// False takes any certificate of anybody.
     package var verifiesPeer = true
-    /// Those of TLS 1.2, as OpenSSL writes them; nil for the library's choice.
+    /// Those of TLS 1.2 by OpenSSL's names, with colons between them; nil for the library's choice.
     package var ciphers: String?
     /// Of one server. Requests that find none free wait for one.
     package var connections = 256

@@ -111,7 +111,7 @@ extension OptionDefinition {
             dependency: Dependency(.sckKeepAlive, in: ["y"]), support: .accepted, example: "30",
             summary: "seconds between keep-alive messages"),
         OptionDefinition(
-            .tlsCipher12, .string, .global, .work, example: "ECDHE+AESGCM:!aNULL",
+            .tlsCipher12, .string, .global, .work, example: "ECDHE-RSA-AES256-GCM-SHA384",
             summary: "TLS 1.2 ciphers that may be used"),
         OptionDefinition(
             .tlsCipher13, .string, .global, .work, support: .never, example: "TLS_AES_256_GCM_SHA384",
