@@ -27,7 +27,7 @@ struct TwoHostsTests {
             }
         }
     }
-    static let rows = TestRequirement.runsAll ? Place.allCases : [.moto, .rclone]
+    static let rows = TestRequirement.runsAll ? Place.allCases : [.moto]
 
     @Test("one gets through, the others are told who has it; a dead one's lock is taken over", arguments: rows)
     func oneAtATime(_ place: Place) async throws {

@@ -155,7 +155,9 @@ struct WalkthroughTests {
 
     /// Uploads in parts of a killed run are ended by the next, by notes on this host; where that is refused, a warning
     /// says what else ends them.
-    @Test("no part of a killed run stays, or it is said how to be rid of it", arguments: [true, false])
+    @Test(
+        "no part of a killed run stays, or it is said how to be rid of it",
+        arguments: TestRequirement.runsAll ? [true, false] : [false])
     func killedUploads(mayAbort: Bool) async throws {
         try await withCluster(15) { cluster in
             let cloud = try await Cloud(cluster.scratch)
