@@ -82,8 +82,8 @@ struct OptionFaultTests {
         Fault("info --repo1-s3-key-secret=sekret", 31, "is not allowed on the command-line", hint: "environment"),
         // What pgBackRest can do and we cannot yet, by name.
         Fault("info --repo1-type=s3", 37, "requires option: repo1-s3-bucket"),
-        Fault("info --repo1-type=azure", 67, "'repo1-type' = 'azure' is known but not supported"),
-        Fault("info --repo1-type=sftp", 67, "'repo1-type' = 'sftp' is known but not supported", hint: "directories"),
+        Fault("info --repo1-type=azure", 37, "requires option: repo1-azure-account"),
+        Fault("info --repo1-type=sftp", 67, "'repo1-type' = 'sftp' is known but not supported", hint: "by SFTP"),
         Fault("info --cmd-ssh=/usr/bin/ssh", 67, "'cmd-ssh' is known but not supported", hint: "SSH"),
         Fault("info --repo-target-time=now", 67, "'repo-target-time' is known but not supported", hint: "versions"),
         Fault("backup --stanza=main --pg1-path=/x --pg1-host=elsewhere", 67, "'pg1-host' is known but not supported"),
@@ -144,7 +144,7 @@ struct OptionFaultTests {
             ("PERMAFROST_REPO1_PATH", "", 32, "environment variable 'PERMAFROST_REPO1_PATH' must have a value"),
             ("PERMAFROST_START_FAST", "yes", 32, "'PERMAFROST_START_FAST' must be 'y' or 'n'"),
             ("PERMAFROST_PROCESS_MAX", "0", 32, "'0' is out of range for 'process-max'"),
-            ("PERMAFROST_REPO1_TYPE", "gcs", 67, "'repo1-type' = 'gcs' is known but not supported"),
+            ("PERMAFROST_REPO1_TYPE", "sftp", 67, "'repo1-type' = 'sftp' is known but not supported"),
         ] as [(String, String, Int32, String)])
     func environment(name: String, value: String, code: Int32, says: String) async throws {
         let result = try await run(

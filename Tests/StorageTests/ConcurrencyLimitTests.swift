@@ -3,7 +3,7 @@ import RepositoryStorage
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct ConcurrencyLimitTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var uploads: Int?

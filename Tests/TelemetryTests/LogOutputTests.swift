@@ -148,11 +148,18 @@ private final class Outputs {
         output.draw(progress: "half")
         output.draw(progress: "")
 
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = read(controller, &bytes, bytes.count)
         let clear = "\r\u{1B}[K"
-        #expect(
-            String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
-                == "\(clear)half\(clear)P00   INFO: said\r\nhalf\(clear)")
+        let expected = "\(clear)half\(clear)P00   INFO: said\r\nhalf\(clear)"
+        var text: [UInt8] = []
+        // What was written at once may come in pieces.
+        while text.count < expected.utf8.count {
+            var bytes = [UInt8](repeating: 0, count: 4096)
+            var ready = pollfd(fd: controller, events: Int16(POLLIN), revents: 0)
+            guard poll(&ready, 1, 10_000) == 1 else { break }
+            let count = read(controller, &bytes, bytes.count)
+            guard count > 0 else { break }
+            text += bytes[..<count]
+        }
+        #expect(String(decoding: text, as: UTF8.self) == expected)
     }
 }
