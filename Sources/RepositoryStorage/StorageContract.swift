@@ -134,6 +134,8 @@ package struct ObjectInfo: Sendable, Equatable {
     package var modified: Int64
     /// Where a link points to, as text; only from `list`.
     package var destination: String?
+    /// By which the store knows this version of an object; only of one that is read as it was at a time.
+    package var version: String?
 
     package init(name: String, kind: Kind, size: UInt64, modified: Int64) {
         self.name = name

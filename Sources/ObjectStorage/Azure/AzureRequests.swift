@@ -20,12 +20,22 @@ package struct AzureRequests: Sendable {
         return request
     }
 
+    /// The same with all versions of blobs that are kept, each as a blob of its own.
+    package func listVersions(_ prefix: String, isDelimited: Bool, from marker: String?) -> HTTPRequest {
+        var request = list(prefix, isDelimited: isDelimited, from: marker, limit: nil)
+        request.query.append((name: "include", value: "versions"))
+        return request
+    }
+
     package func head(_ key: String) -> HTTPRequest { request("HEAD", key: key) }
 
     /// The content of a blob.
-    /// - Parameter tag: the one that it must have.
-    package func get(_ key: String, tag: String?) -> HTTPRequest {
+    /// - Parameters:
+    ///   - tag: the one that it must have.
+    ///   - version: the one to give, which need not be the present one.
+    package func get(_ key: String, tag: String?, version: String? = nil) -> HTTPRequest {
         var request = request("GET", key: key)
+        if let version { request.query = [(name: "versionid", value: version)] }
         if let tag { request.headers["If-Match"] = tag }
         return request
     }

@@ -54,9 +54,12 @@ package struct AzureService: ObjectService {
         }
     }
 
-    package func source(_ key: String) -> any DownloadSource {
+    package func source(_ key: String) -> any DownloadSource { source(key, version: nil) }
+
+    /// - Parameter id: of the version to read; nil for the blob that is there.
+    package func source(_ key: String, version id: String?) -> any DownloadSource {
         RangedSource(place: place, key: key, versionHeader: "ETag") { [requests, client] in
-            var request = requests.get(key, tag: $1)
+            var request = requests.get(key, tag: $1, version: id)
             // As Microsoft's own client asks.
             request.headers["x-ms-range"] = $0
             return try await client.attempt(request, action: "read", accepting: [412, 416])

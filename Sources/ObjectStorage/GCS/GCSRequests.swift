@@ -8,9 +8,23 @@ package struct GCSRequests: Sendable {
     package static let partUnit = 256 << 10
 
     package func list(_ prefix: String, isDelimited: Bool, from token: String?, limit: Int?) -> HTTPRequest {
+        list(prefix, "name,size,updated", isDelimited: isDelimited, from: token, limit: limit)
+    }
+
+    /// The same with all versions of objects that are kept, each as an item of its own.
+    package func listVersions(_ prefix: String, isDelimited: Bool, from token: String?) -> HTTPRequest {
+        let fields = "name,size,generation,timeCreated,timeDeleted"
+        var request = list(prefix, fields, isDelimited: isDelimited, from: token, limit: nil)
+        request.query.append((name: "versions", value: "true"))
+        return request
+    }
+
+    private func list(
+        _ prefix: String, _ fields: String, isDelimited: Bool, from token: String?, limit: Int?
+    ) -> HTTPRequest {
         var request = request("GET", "/storage/v1/b/\(bucket)/o")
         request.query += [
-            (name: "prefix", value: prefix), (name: "fields", value: "nextPageToken,prefixes,items(name,size,updated)"),
+            (name: "prefix", value: prefix), (name: "fields", value: "nextPageToken,prefixes,items(\(fields))"),
         ]
         if isDelimited { request.query.append((name: "delimiter", value: "/")) }
         if let limit { request.query.append((name: "maxResults", value: String(limit))) }
@@ -26,10 +40,13 @@ package struct GCSRequests: Sendable {
     }
 
     /// The content of an object.
-    /// - Parameter generation: the one that it must have.
-    package func media(_ key: String, generation: String?) -> HTTPRequest {
+    /// - Parameters:
+    ///   - generation: the one that it must have.
+    ///   - version: the generation to give, which need not be the present one.
+    package func media(_ key: String, generation: String?, version: String? = nil) -> HTTPRequest {
         var request = request("GET", object(key))
         request.query.append((name: "alt", value: "media"))
+        if let version { request.query.append((name: "generation", value: version)) }
         if let generation { request.query.append((name: "ifGenerationMatch", value: generation)) }
         return request
     }

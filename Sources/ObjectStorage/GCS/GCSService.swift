@@ -56,9 +56,12 @@ package struct GCSService: ObjectService {
         }
     }
 
-    package func source(_ key: String) -> any DownloadSource {
+    package func source(_ key: String) -> any DownloadSource { source(key, version: nil) }
+
+    /// - Parameter id: the generation to read; nil for the object that is there.
+    package func source(_ key: String, version id: String?) -> any DownloadSource {
         RangedSource(place: place, key: key, versionHeader: "X-Goog-Generation") { [requests, client] in
-            var request = requests.media(key, generation: $1)
+            var request = requests.media(key, generation: $1, version: id)
             request.headers["Range"] = $0
             return try await client.attempt(request, action: "storage.objects.get", accepting: [412, 416])
         }

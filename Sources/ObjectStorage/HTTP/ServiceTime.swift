@@ -18,7 +18,14 @@ package enum ServiceTime {
     }
 
     /// Of `2015-08-30T12:36:00.000Z`, `…+00:00` and `2015-08-30T12:36:00Z`; nil for anything else.
-    package static func parseISO8601(_ text: String) -> Int64? {
+    package static func parseISO8601(_ text: String) -> Int64? { parsePrecise(text)?.seconds }
+
+    /// The same in microseconds since 1970; what is finer is cut off.
+    package static func parseMicroseconds(_ text: String) -> Int64? {
+        parsePrecise(text).map { $0.seconds * 1_000_000 + $0.microseconds }
+    }
+
+    private static func parsePrecise(_ text: String) -> (seconds: Int64, microseconds: Int64)? {
         let bytes = Array(text.utf8)
         guard bytes.count >= 20, bytes[4] == UInt8(ascii: "-"), bytes[7] == UInt8(ascii: "-"),
             bytes[10] == UInt8(ascii: "T") || bytes[10] == UInt8(ascii: " "), bytes[13] == UInt8(ascii: ":"),
@@ -27,17 +34,23 @@ package enum ServiceTime {
             let second = number(bytes[17..<19])
         else { return nil }
         var zone = bytes[19...]
+        var microseconds: Int64 = 0
         if zone.first == UInt8(ascii: ".") {
-            zone = zone.dropFirst().drop { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            let digits = zone.dropFirst().prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+            for place in 0..<6 {
+                let digit = place < digits.count ? digits[digits.startIndex + place] - UInt8(ascii: "0") : 0
+                microseconds = microseconds * 10 + Int64(digit)
+            }
+            zone = zone[digits.endIndex...]
         }
         guard let time = time(year, month, day, hour, minute, second) else { return nil }
         switch zone.first {
-        case UInt8(ascii: "Z") where zone.count == 1: return time
+        case UInt8(ascii: "Z") where zone.count == 1: return (time, microseconds)
         case UInt8(ascii: "+"), UInt8(ascii: "-"):
             let digits = zone.dropFirst().filter { $0 != UInt8(ascii: ":") }
             guard digits.count == 4, let value = number(digits[...]) else { return nil }
             let offset = Int64(value / 100 * 3600 + value % 100 * 60)
-            return zone.first == UInt8(ascii: "+") ? time - offset : time + offset
+            return (zone.first == UInt8(ascii: "+") ? time - offset : time + offset, microseconds)
         default: return nil
         }
     }

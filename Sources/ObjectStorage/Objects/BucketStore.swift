@@ -8,6 +8,7 @@ package import RepositoryStorage
 package final class BucketStore: RepositoryStore {
     private let service: any ObjectService
     private var place: BucketPlace { service.place }
+    private var reads: BucketReads { BucketReads(service) }
     private let slots: CallSlots
     private let sizes: PartSizes
     private let creation: ConditionalCreation
@@ -29,14 +30,10 @@ package final class BucketStore: RepositoryStore {
         StoreConcurrency(uploads: place.partsInFlight, downloads: place.readsInFlight)
     }
 
-    package var location: String { place.name + (place.root.isEmpty ? "" : "/\(place.root)") }
+    package var location: String { place.location }
 
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
-        try StoragePath.validate(path)
-        let key = place.key(path)
-        return try await place.describing("read", key, code: .fileRead) {
-            try await ResumingReader.open(service.source(key), range: range, retry: service.retry)
-        }
+        try await reads.read(path, range: range)
     }
 
     package func write(_ path: String, _ mode: WriteMode) async throws -> any ObjectWriter {
@@ -54,36 +51,10 @@ package final class BucketStore: RepositoryStore {
     }
 
     package func list(_ directory: String, prefix: String, from token: String?) async throws -> ListPage {
-        try StoragePath.validateDirectory(directory)
-        guard var order = ListOrder(token) else {
-            throw StorageError(BackupError(.assertion, "'\(token ?? "")' is no place in a list of '\(directory)'"))
-        }
-        let start = place.prefix(directory)
-        return try await place.describing("list", place.key(directory), code: .pathOpen) {
-            while true {
-                let answer = try await service.page(start + prefix, isDelimited: true, from: order.token, limit: nil)
-                let page = order.take(answer.entries(under: start), next: answer.next)
-                if !page.entries.isEmpty || page.next == nil { return page }
-            }
-        }
+        try await reads.list(directory, prefix: prefix, from: token)
     }
 
-    package func info(_ path: String) async throws -> ObjectInfo? {
-        try StoragePath.validateDirectory(path)
-        return try await place.describing("look up", place.key(path), code: .fileInfo) {
-            if !path.isEmpty, let facts = try await service.facts(place.key(path)) {
-                return ObjectInfo(name: path, kind: .object, size: facts.size, modified: facts.modified)
-            }
-            var token: String?
-            repeat {
-                // Services may give an empty page and yet another after it.
-                let page = try await service.page(place.prefix(path), isDelimited: false, from: token, limit: 1)
-                if !page.objects.isEmpty { return ObjectInfo(name: path, kind: .directory, size: 0, modified: 0) }
-                token = page.next
-            } while token != nil
-            return nil
-        }
-    }
+    package func info(_ path: String) async throws -> ObjectInfo? { try await reads.info(path) }
 
     package func delete(_ paths: [String]) async throws {
         for path in paths { try StoragePath.validate(path) }

@@ -21,11 +21,16 @@ package struct ListOrder: Sendable, Equatable {
         var held: [ObjectInfo] = []
         for line in lines {
             let words = line.split(separator: " ")
-            guard words.count == 4, let size = UInt64(words[1]), let modified = Int64(words[2]),
+            guard words.count == 4 || words.count == 5, let size = UInt64(words[1]), let modified = Int64(words[2]),
                 let name = PercentEncoding.decode(String(words[3]))
             else { return nil }
-            held.append(
-                ObjectInfo(name: name, kind: words[0] == "d" ? .directory : .object, size: size, modified: modified))
+            var entry = ObjectInfo(
+                name: name, kind: words[0] == "d" ? .directory : .object, size: size, modified: modified)
+            if words.count == 5 {
+                guard let version = PercentEncoding.decode(String(words[4])) else { return nil }
+                entry.version = version
+            }
+            held.append(entry)
         }
         self.init(token: own, held: held)
     }
@@ -72,6 +77,7 @@ package struct ListOrder: Sendable, Equatable {
         ([PercentEncoding.encode(token ?? "")]
             + held.map {
                 "\($0.kind == .directory ? "d" : "o") \($0.size) \($0.modified) \(PercentEncoding.encode($0.name))"
+                    + ($0.version.map { " " + PercentEncoding.encode($0) } ?? "")
             }).joined(separator: "\n")
     }
 }

@@ -1,13 +1,11 @@
 package import BackupModel
 package import RepositoryStorage
 
-/// What a driver knows of its service, for ``BucketStore``: requests about keys. Each call makes its own retries and
+/// How the objects of a service are read, for ``BucketReads``: requests about keys. Each call makes its own retries and
 /// throws ``ServiceFailure``, or `BackupError` when there are no credentials.
-package protocol ObjectService: Sendable {
+package protocol ObjectReading: Sendable {
     var place: BucketPlace { get }
     var retry: RequestRetry { get }
-    /// Whether the service is known to create only what is absent when it is asked to; others are tried out.
-    var heedsConditions: Bool { get }
 
     /// One page of the keys that begin with `prefix`.
     /// - Parameters:
@@ -16,11 +14,18 @@ package protocol ObjectService: Sendable {
     func page(_ prefix: String, isDelimited: Bool, from token: String?, limit: Int?) async throws -> ObjectPage
     /// nil when there is no such object.
     func facts(_ key: String) async throws -> ObjectFacts?
+    func source(_ key: String) async throws -> any DownloadSource
+}
+
+/// What a driver knows of its service, for ``BucketStore``.
+package protocol ObjectService: ObjectReading {
+    /// Whether the service is known to create only what is absent when it is asked to; others are tried out.
+    var heedsConditions: Bool { get }
+
     /// An absent one is no error.
     func delete(_ key: String) async throws
     /// The same of any number.
     func delete(_ keys: [String]) async throws
-    func source(_ key: String) -> any DownloadSource
     func target(_ key: String, isCreate: Bool) -> any UploadTarget
 }
 
@@ -61,6 +66,9 @@ package struct BucketPlace: Sendable {
         self.readsInFlight = readsInFlight
     }
 
+    /// ``RepositoryStore/location``.
+    package var location: String { name + (root.isEmpty ? "" : "/\(root)") }
+
     /// The key of what the contract calls `path`.
     package func key(_ path: String) -> String {
         root.isEmpty ? path : path.isEmpty ? root : "\(root)/\(path)"
@@ -99,10 +107,19 @@ package struct ObjectFacts: Sendable, Equatable {
     package var size: UInt64
     /// Seconds since 1970; 0 where the service does not tell.
     package var modified: Int64
+    /// ``ObjectVersion/id``, of one that is read as it was at a time.
+    package var version: String?
 
-    package init(size: UInt64, modified: Int64) {
+    package init(size: UInt64, modified: Int64, version: String? = nil) {
         self.size = size
         self.modified = modified
+        self.version = version
+    }
+
+    func info(_ name: String) -> ObjectInfo {
+        var info = ObjectInfo(name: name, kind: .object, size: size, modified: modified)
+        info.version = version
+        return info
     }
 }
 
@@ -123,11 +140,7 @@ package struct ObjectPage: Sendable {
         let objects = objects.filter { $0.key.utf8.starts(with: prefix.utf8) }
         let prefixes = prefixes.filter { $0.utf8.starts(with: prefix.utf8) }
         let found =
-            objects.map { object in
-                ObjectInfo(
-                    name: String(object.key.utf8.dropFirst(count)) ?? "", kind: .object, size: object.facts.size,
-                    modified: object.facts.modified)
-            }
+            objects.map { $0.facts.info(String($0.key.utf8.dropFirst(count)) ?? "") }
             + prefixes.map { path in
                 ObjectInfo(
                     name: String(path.utf8.dropFirst(count).dropLast()) ?? "", kind: .directory, size: 0, modified: 0)

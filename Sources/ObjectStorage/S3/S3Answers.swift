@@ -31,8 +31,8 @@ extension ObjectPage {
         }
         if isEncoded {
             // Where the element comes does not matter.
-            objects = try objects.map { (try Self.decoded($0.key), $0.facts) }
-            prefixes = try prefixes.map(Self.decoded)
+            objects = try objects.map { (try S3XML.decoded($0.key), $0.facts) }
+            prefixes = try prefixes.map(S3XML.decoded)
         }
         guard isTruncated else { return }
         guard let token, !token.isEmpty else {
@@ -41,12 +41,6 @@ extension ObjectPage {
         next = token
     }
 
-    private static func decoded(_ key: String) throws -> String {
-        guard let decoded = PercentEncoding.decode(key, plusIsSpace: true) else {
-            throw XMLPull.Malformed(description: "a key that is not encoded as said")
-        }
-        return decoded
-    }
 }
 
 /// What went wrong, as S3, STS and their like say it: `<Error>`, or `<ErrorResponse><Error>`.
@@ -122,6 +116,14 @@ enum S3XML {
             if path.count == 2, path[1] == name { found = text }
         }
         return found
+    }
+
+    /// A key in a listing with `encoding-type=url`.
+    static func decoded(_ key: String) throws -> String {
+        guard let decoded = PercentEncoding.decode(key, plusIsSpace: true) else {
+            throw XMLPull.Malformed(description: "a key that is not encoded as said")
+        }
+        return decoded
     }
 
     static func escaped(_ text: String) -> String {

@@ -52,9 +52,8 @@ enum S3Failures {
         switch failure.kind {
         case .noBucket: return "create bucket '\(options.bucket)', or correct \(repo)-s3-bucket"
         case .denied:
-            let resource =
-                action == "s3:ListBucket" || action == "s3:GetBucketLocation"
-                ? options.bucket : "\(options.bucket)/*"
+            let isOfBucket = ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation"].contains(action)
+            let resource = isOfBucket ? options.bucket : "\(options.bucket)/*"
             return "the key needs the permission \(action) on arn:aws:s3:::\(resource)"
         case .badCredentials:
             return "check the key, its secret and its token, and where they come from: \(repo)-s3-key-type"

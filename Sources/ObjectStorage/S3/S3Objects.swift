@@ -34,10 +34,15 @@ extension S3Service: ObjectService {
     package func delete(_ key: String) async throws { try await delete([key]) }
     package func delete(_ keys: [String]) async throws { try await S3Deletion(service: self).delete(keys) }
 
-    package func source(_ key: String) -> any DownloadSource {
+    package func source(_ key: String) -> any DownloadSource { source(key, version: nil) }
+
+    /// - Parameter id: of the version to read; nil for the object that is there.
+    package func source(_ key: String, version id: String?) -> any DownloadSource {
         RangedSource(place: place, key: key, versionHeader: "ETag") { range, version in
-            try await self.attempt(action: "s3:GetObject", accepting: [412, 416]) { address in
+            let action = id == nil ? "s3:GetObject" : "s3:GetObjectVersion"
+            return try await self.attempt(action: action, accepting: [412, 416]) { address in
                 var request = address.request("GET", key: key)
+                if let id { request.query = [("versionId", id)] }
                 request.headers["Range"] = range
                 request.headers["If-Match"] = version
                 self.addCustomerKey(&request)
