@@ -170,12 +170,17 @@ struct RecoverySettingsTests {
         #expect(try settings("9.6", .none).recoveryConf(time: "NOW") == nil)
     }
 
-    @Test func buildsTheRestoreCommand() {
+    /// Words are quoted once, for the shell that PostgreSQL starts, and `%` is doubled once, for PostgreSQL.
+    @Test func buildsTheRestoreCommand() throws {
+        let configuration = try Configuration.parse(arguments: [
+            "--stanza=it's", "--pg1-path=/a b", "--config-path=/100%", "--target=$x", "--type=name", "restore",
+        ])
         #expect(
             RestoreCommandText.text(
-                program: "/usr/bin/permafrost",
-                arguments: ["--config=/etc/a b.conf", "--repo1-s3-key=<redacted>", "--stanza=it's", "--x=100%"])
-                == "/usr/bin/permafrost '--config=/etc/a b.conf' '--stanza=it'\\''s' --x=100%% archive-get %f \"%p\"")
+                program: "/usr/bin/it's permafrost",
+                arguments: configuration.arguments(for: .archiveGet) + ["--repo1-s3-key=<redacted>"])
+                == "'/usr/bin/it'\\''s permafrost' --config-path=/100%% --pg1-path=\"/a b\" --stanza=\"it's\" "
+                + "archive-get %f \"%p\"")
     }
 }
 

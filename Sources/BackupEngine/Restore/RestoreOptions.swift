@@ -103,9 +103,10 @@ package struct RestoreOptions: Sendable {
 package enum RestoreCommandText {
     /// Secrets are not passed on: PostgreSQL's configuration is readable to its users. `archive-get` finds them where
     /// this run found them.
+    /// - Parameter arguments: words of a shell, as ``Configuration/arguments(for:)`` gives them.
     package static func text(program: String, arguments: [String]) -> String {
         let passed = arguments.filter { !$0.contains("<redacted>") }
-        return ([program] + passed).map(shellQuoted).joined(separator: " ") + " archive-get %f \"%p\""
+        return ([shellQuoted(program)] + passed).joined(separator: " ") + " archive-get %f \"%p\""
     }
 
     /// The launcher that started us, when one did: it serves `archive-get` sooner than the whole program would.
