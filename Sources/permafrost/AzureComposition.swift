@@ -1,9 +1,10 @@
 import BackupModel
 import ObjectStorage
+import RepositoryStorage
 
 /// Repositories on Azure Blob Storage, by the options `repoN-azure-…`.
 extension ObjectStoreComposition {
-    func azure() throws(BackupError) -> BucketStore {
+    func azure() throws(BackupError) -> any RepositoryStore {
         var options = AzureOptions(
             account: try requiredSecret(.repoAzureAccount).revealed, container: try required(.repoAzureContainer))
         options.root = root
@@ -22,7 +23,7 @@ extension ObjectStoreComposition {
             options.readsInFlight = downloads
         }
         let transport = try transport()
-        return BucketStore(
+        return try store(
             AzureService(
                 options, transport, try azureAuthorizer(transport, options.account), retry, now: ObjectStoreContext.now)
         )

@@ -4,7 +4,7 @@ import RepositoryStorage
 
 /// Repositories on Google Cloud Storage, by the options `repoN-gcs-…`.
 extension ObjectStoreComposition {
-    func gcs() throws(BackupError) -> BucketStore {
+    func gcs() throws(BackupError) -> any RepositoryStore {
         var options = GCSOptions(bucket: try required(.repoGcsBucket))
         options.root = root
         options.repositoryKey = key
@@ -19,7 +19,7 @@ extension ObjectStoreComposition {
             options.readsInFlight = downloads
         }
         let transport = try transport()
-        return BucketStore(
+        return try store(
             GCSService(options, transport, try gcsAuthorizer(transport), retry, now: ObjectStoreContext.now))
     }
 

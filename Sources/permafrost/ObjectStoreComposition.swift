@@ -1,3 +1,4 @@
+import BackupEngine
 import BackupModel
 import Glibc
 import ObjectStorage
@@ -53,10 +54,16 @@ struct ObjectStoreComposition {
     /// 443 is the option's default: only one that was given changes an address that has none.
     var port: Int? { configuration.isSet(.repoStoragePort, key) ? configuration.integer(.repoStoragePort, key) : nil }
 
-    func s3() throws(BackupError) -> BucketStore {
+    /// As it is, or as it was at `repo-target-time`.
+    func store(_ service: any VersionedObjectService) throws(BackupError) -> any RepositoryStore {
+        guard let time = configuration.string(.repoTargetTime) else { return BucketStore(service) }
+        return PastStore(service, at: try TargetTime.parse(time, of: OptionName.repoTargetTime.rawValue))
+    }
+
+    func s3() throws(BackupError) -> any RepositoryStore {
         let transport = try transport()
         let options = try s3Options()
-        return BucketStore(
+        return try store(
             S3Service(
                 options, transport, try s3Credentials(transport), retry, now: ObjectStoreContext.now, warn: context.warn
             ))

@@ -54,6 +54,28 @@ struct ConfigurationCheckTests {
         #expect(configuration.warnings.isEmpty)
     }
 
+    @Test(
+        arguments: [
+            ("info", "option 'repo-target-time' not valid without option 'repo'"),
+            (
+                "--repo=1 info",
+                "option 'repo-target-time' not valid without option 'repo1-type' in ('azure', 'gcs', 's3')"
+            ),
+            ("--repo=2 info", nil), ("--repo=2 --stanza=m backup", nil),
+        ] as [(String, String?)])
+    func `a time of a repository needs its number, and a bucket`(line: String, message: String?) throws {
+        let file =
+            "[global]\nrepo1-path=/r\nrepo2-type=s3\nrepo2-s3-bucket=b\nrepo2-s3-key-type=auto\n"
+            + "repo-target-time=2026-01-01 00:00:00\n[m]\npg1-path=/d\n"
+        do throws(BackupError) {
+            let configuration = try parse(line, file: file)
+            #expect(message == nil)
+            #expect((configuration.string(.repoTargetTime) != nil) == (configuration.command == .info))
+        } catch {
+            #expect(error.code == .optionInvalid && error.message == message)
+        }
+    }
+
     @Test func `retention that is unset is a warning per repository`() throws {
         let configuration = try parse(
             "--stanza=m --repo1-retention-full=2 --repo2-path=/b --repo2-retention-full-type=time expire")

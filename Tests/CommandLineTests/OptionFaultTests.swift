@@ -85,7 +85,11 @@ struct OptionFaultTests {
         Fault("info --repo1-type=azure", 37, "requires option: repo1-azure-account"),
         Fault("info --repo1-type=sftp", 67, "'repo1-type' = 'sftp' is known but not supported", hint: "by SFTP"),
         Fault("info --cmd-ssh=/usr/bin/ssh", 67, "'cmd-ssh' is known but not supported", hint: "SSH"),
-        Fault("info --repo-target-time=now", 67, "'repo-target-time' is known but not supported", hint: "versions"),
+        Fault(
+            "info --repo-target-time=now", 31, "'repo-target-time' not valid without option 'repo'", hint: "--repo=1"),
+        Fault(
+            "info --repo=1 --repo1-path=/x --repo-target-time=2026-01-01", 31,
+            "'repo-target-time' not valid without option 'repo1-type' in ('azure', 'gcs', 's3')", hint: "directory"),
         Fault("backup --stanza=main --pg1-path=/x --pg1-host=elsewhere", 67, "'pg1-host' is known but not supported"),
         Fault("info --repo1-host=elsewhere", 67, "'repo1-host' is known but not supported"),
         // Files.

@@ -79,7 +79,9 @@ package struct RepositoryListing {
             guard isJSON else { return try text.write(name) }
             var line = JSONValue.string(name).text + ":{\"type\":\""
             switch info.kind {
-            case .object: line += "file\",\"size\":\(info.size),\"time\":\(info.modified)"
+            case .object:
+                line += "file\",\"size\":\(info.size),\"time\":\(info.modified)"
+                if let version = info.version { line += ",\"version\":\(JSONValue.string(version).text)" }
             case .directory: line += "path\""
             case .link: line += "link\",\"destination\":\(JSONValue.string(info.destination ?? "").text)"
             case .special: line += "special\""

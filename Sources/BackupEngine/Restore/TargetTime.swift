@@ -1,15 +1,24 @@
 package import BackupModel
 import Glibc
 
-/// Times as users write them for `--target` and read them in messages.
+/// Times as users write them for `--target` and `--repo-target-time` and read them in messages.
 package enum TargetTime {
     /// Seconds since 1970 of `YYYY-MM-DD HH:MM:SS[.f][±HH[[:]MM]]`; fractions are cut off. Without an offset it is
     /// local time. Throws `.format`.
     package static func parse(_ text: String) throws(BackupError) -> Int64 {
+        try parse(text, orSay: "automatic backup set selection cannot be performed with provided time '\(text)'")
+    }
+
+    /// The same for an option of this name.
+    package static func parse(_ text: String, of option: String) throws(BackupError) -> Int64 {
+        try parse(text, orSay: "'\(text)' is not valid for '\(option)' option")
+    }
+
+    private static func parse(_ text: String, orSay message: String) throws(BackupError) -> Int64 {
         var bytes = Array(text.utf8)[...]
         guard let seconds = parse(&bytes), bytes.isEmpty else {
             throw BackupError(
-                .format, "automatic backup set selection cannot be performed with provided time '\(text)'",
+                .format, message,
                 hint: "time format must be YYYY-MM-DD HH:MM:SS with optional fraction and optional timezone"
                     + " (+/- HH or HHMM or HH:MM); if timezone is omitted, local time is assumed (for UTC use +00)")
         }

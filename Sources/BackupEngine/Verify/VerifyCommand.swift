@@ -24,6 +24,11 @@ package struct VerifyCommand: Sendable {
                 .optionInvalid, "option 'verify-budget' cannot be used with option 'set'",
                 hint: "leave one of the two out: a budget is spent on the whole repository, in turns")
         }
+        if budget != nil, context.configuration.isSet(.repoTargetTime) {
+            throw BackupError(
+                .optionInvalid, "option 'verify-budget' cannot be used with option 'repo-target-time'",
+                hint: "leave one of the two out: what was read is noted in the repository, and the past takes no notes")
+        }
     }
 
     /// - Parameter deadline: of a budget.

@@ -40,10 +40,12 @@ final class VerifyRun {
         report = VerifyReport.Repository(key: repository.key)
     }
 
+    /// A part of a repository says nothing of the whole, and its past nothing of the present.
+    private var keepsState: Bool { self.set == nil && !context.configuration.isSet(.repoTargetTime) }
+
     func execute() async throws -> VerifyReport.Repository {
         structure = try await VerifyStructure.load(repository, stanza: stanza, set: set)
-        // A part of a repository says nothing of the whole.
-        if set == nil { state = try await repository.loadVerifyState(stanza: stanza) }
+        if keepsState { state = try await repository.loadVerifyState(stanza: stanza) }
         report.backups = structure.backups.map { .init(label: $0.label, status: $0.status) }
         report.archives = structure.archives.map { .init(id: $0.archiveID) }
 
@@ -54,7 +56,7 @@ final class VerifyRun {
         for part in deadline == nil ? all : VerifyTurn.order(all, state, through: structure.lastNames) {
             if let deadline, ContinuousClock.now >= deadline { break }
             try await read(part)
-            if set == nil, ContinuousClock.now - saved >= Self.saveInterval { try await save() }
+            if keepsState, ContinuousClock.now - saved >= Self.saveInterval { try await save() }
         }
         // What was pushed or expired meanwhile must not look like damage.
         if goneSegments > 0 || !structure.hasAllSegments {
@@ -63,7 +65,7 @@ final class VerifyRun {
         let known = report.archives.flatMap(\.tally.findings) + state.findings.values.joined().map(\.finding)
         for finding in structure.conclude(into: &report, known: known, now: context.now()) { tell(finding) }
         finishStatus()
-        if set == nil {
+        if keepsState {
             try await save()
             remember(all)
         }

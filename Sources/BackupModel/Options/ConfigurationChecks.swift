@@ -3,6 +3,7 @@ extension Configuration {
     mutating func checkTogether() throws(BackupError) {
         try checkSelection()
         try checkTarget()
+        try checkRepositoryTime()
         try checkRepositoryPaths()
         try adjustTimeouts()
         replaceCompress()
@@ -40,6 +41,23 @@ extension Configuration {
             throw BackupError(
                 .optionInvalidValue, "'\(target)' is not valid for 'target' option when 'type' option = 'xid'",
                 hint: "a transaction id is a number, such as pg_current_xact_id() gives")
+        }
+    }
+
+    /// Wherever it was set: what reads the present instead of the past would mislead.
+    private func checkRepositoryTime() throws(BackupError) {
+        guard isSet(.repoTargetTime) else { return }
+        guard isSet(.repo) else {
+            throw BackupError(
+                .optionInvalid, "option 'repo-target-time' not valid without option 'repo'",
+                hint: "name the repository that is to be seen as it was: --repo=1")
+        }
+        for index in repositoryKeys {
+            guard let type = string(.repoType, index), !["azure", "gcs", "s3"].contains(type) else { continue }
+            throw BackupError(
+                .optionInvalid,
+                "option 'repo-target-time' not valid without option 'repo\(index)-type' in ('azure', 'gcs', 's3')",
+                hint: "a directory keeps no versions of its files")
         }
     }
 

@@ -87,6 +87,10 @@ extension OptionDefinition {
         case .repoRetentionFullType:
             "With time at least one full backup older than the days given is kept, so that every moment within "
                 + "them can be restored."
+        case .repoTargetTime:
+            "For what was deleted, overwritten or expired by mistake or malice. The repository must be in a bucket that "
+                + "keeps versions, or only what has not changed since is seen, and repo must name it. Without a time "
+                + "zone the local one is taken; fractions of a second are cut off."
         case .set where command == .restore:
             "latest is the newest that can reach the target."
         case .stanza:
@@ -132,7 +136,6 @@ extension OptionDefinition {
     package var reasonForRefusal: String? {
         switch name {
         case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostUser: return "hosts are not reached by SSH"
-        case .repoTargetTime: return "it needs an object store that keeps versions"
         case .tlsCipher13: return "the TLS library chooses among the suites of TLS 1.3 by itself"
         case .repoType: return "there are no repositories by SFTP"
         default: break

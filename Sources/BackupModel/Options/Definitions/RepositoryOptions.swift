@@ -36,7 +36,7 @@ extension OptionDefinition {
             summary: "keep symbolic links to the latest backup and to tablespaces"),
         OptionDefinition(
             .repoTargetTime, .string, .global, [.archiveGet, .info, .manifest, .repoGet, .repoLs, .restore, .verify],
-            support: .notYet, example: "2026-01-01 12:00:00+00",
+            example: "2026-01-01 12:00:00+00",
             summary: "see the repository as it was at this time"),
         OptionDefinition(
             .repoStorageDownloadConcurrency, .integer, .global, .work, group: .repo,
