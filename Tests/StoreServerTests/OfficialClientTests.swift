@@ -16,7 +16,7 @@ struct OfficialClientTests {
 
     @Test("azure-storage-blob takes our server for Azure")
     func azureServer() async throws {
-        let server = try ObjectServer.azure(container: "other")
+        let server = try ObjectServer.azure(versions: true, container: "other")
         _ = try await clients(
             ["azure", "\(server.endpoint)/\(ObjectServer.azureAccount)", ObjectServer.azureKey, "box"])
         try await rclone(
@@ -29,7 +29,7 @@ struct OfficialClientTests {
 
     @Test("google-cloud-storage takes our server for Google's")
     func gcsServer() async throws {
-        let server = try ObjectServer.gcs(bucket: "box")
+        let server = try ObjectServer.gcs(versions: true, bucket: "box")
         _ = try await clients(["gcs", server.endpoint, server.accountFile, "box"])
         try await rclone(
             [

@@ -72,6 +72,12 @@ def azure(url, key, container):
         pass
     client.upload_blob("a", b"3", overwrite=True)
     client.delete_blob("a")
+    kept = [blob for blob in client.list_blobs(include=["versions"]) if blob.name == "a"]
+    assert [client.download_blob("a", version_id=blob.version_id).readall() for blob in kept] == [b"a", b"3"]
+    assert not any(blob.is_current_version for blob in kept) and kept[0].last_modified <= kept[1].last_modified
+    tree = client.walk_blobs("d/", include=["versions"])
+    assert sorted(blob.name for blob in tree if blob.get("is_current_version") or blob.name == "d/e/") == sorted(
+        ["d/e/"] + [name for name in NAMES if name.startswith("d/") and name != "d/e/f"])
     account = url.rsplit("/", 1)[1]
     guest = ContainerClient(url, container, credential=sas(account, container, key, "rl", 1))
     assert guest.download_blob("d/e/f").readall() == b"d/e/f"
@@ -116,6 +122,10 @@ def gcs(url, key_file, bucket):
         box.blob("new").delete()
         box.blob("a").delete()
     assert not {"new", "a"} & {blob.name for blob in client.list_blobs(bucket)}
+    box.blob("a").upload_from_string("3")
+    kept = [blob for blob in client.list_blobs(bucket, versions=True) if blob.name == "a"]
+    assert [box.blob("a", generation=blob.generation).download_as_bytes() for blob in kept] == [b"a", b"3"]
+    assert kept[0].time_created < kept[0].time_deleted <= kept[1].time_created and kept[1].time_deleted is None
 
 
 if __name__ == "__main__":

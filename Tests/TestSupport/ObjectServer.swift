@@ -31,19 +31,23 @@ package final class ObjectServer: Sendable {
     }
 
     /// moto: AWS as a Python program, IAM, STS and instance metadata among it. Signatures are not checked.
-    package static func moto() throws -> ObjectServer {
-        try ObjectServer(secure: false) { port, _ in
-            [try program("moto_server"), "-H", "127.0.0.1", "-p", String(port)]
+    package static func moto(secure: Bool = false) throws -> ObjectServer {
+        try ObjectServer(secure: secure) { port, directory in
+            let tls = ["-c", "\(directory)/server.crt", "-k", "\(directory)/server.key"]
+            return [try program("moto_server"), "-H", "127.0.0.1", "-p", String(port)] + (secure ? tls : [])
         }
     }
 
     /// Our server of Azure's Blob service, which checks signatures; see its head.
-    package static func azure(secure: Bool = false, container: String) throws -> ObjectServer {
+    /// - Parameter versions: keeps what is replaced or deleted.
+    package static func azure(
+        secure: Bool = false, versions: Bool = false, container: String
+    ) throws -> ObjectServer {
         try ObjectServer(secure: secure) { port, directory in
             [
                 try program("python3"), script("azure_blob_server.py"), String(port), azureAccount, azureKey,
-                "--container", container, "--token", accessToken, "--page-size", "1000",
-            ] + certificates(secure, directory)
+                "--container", container, "--token", accessToken, "--page-size", versions ? "7" : "1000",
+            ] + (versions ? ["--versions"] : []) + certificates(secure, directory)
         }
     }
     package static let azureAccount = "permafrosttests"
@@ -53,13 +57,18 @@ package final class ObjectServer: Sendable {
     package static let accessToken = "ya29.the-token-of-the-tests"
 
     /// Our server of Google Cloud Storage, which checks tokens; see its head.
-    /// - Parameter grudging: takes half of what it is sent in parts, as the service may.
-    package static func gcs(secure: Bool = false, grudging: Bool = false, bucket: String) throws -> ObjectServer {
+    /// - Parameters:
+    ///   - grudging: takes half of what it is sent in parts, as the service may.
+    ///   - versions: keeps what is replaced or deleted.
+    package static func gcs(
+        secure: Bool = false, grudging: Bool = false, versions: Bool = false, bucket: String
+    ) throws -> ObjectServer {
         try ObjectServer(secure: secure) { port, directory in
             [
                 try program("python3"), script("gcs_server.py"), String(port), "--bucket", bucket,
-                "--key-file", "\(directory)/account.json", "--token", accessToken, "--page-size", "700",
-            ] + (grudging ? ["--grudging"] : []) + certificates(secure, directory)
+                "--key-file", "\(directory)/account.json", "--token", accessToken, "--page-size",
+                versions ? "7" : "700",
+            ] + (versions ? ["--versions"] : []) + (grudging ? ["--grudging"] : []) + certificates(secure, directory)
         }
     }
     /// The key file of a service account that the server gives tokens to.
@@ -106,17 +115,27 @@ package final class ObjectServer: Sendable {
     }
 
     /// Makes a bucket, which may exist; by S3's own protocol, so that the server knows of it.
-    package func makeBucket(_ name: String) throws {
+    package func makeBucket(_ name: String) throws { try put(name) }
+
+    /// A bucket keeps what is replaced or deleted from here on.
+    package func keepVersions(_ bucket: String) throws {
+        try put(
+            "\(bucket)?versioning=", body: "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+        )
+    }
+
+    private func put(_ name: String, body: String? = nil) throws {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/curl")
-        process.arguments = [
-            "-sSk", "-X", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
-            "\(Self.accessKey):\(Self.secretKey)", "\(endpoint)/\(name)",
-        ]
+        process.arguments =
+            [
+                "-sSk", "-X", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
+                "\(Self.accessKey):\(Self.secretKey)", "\(endpoint)/\(name)",
+            ] + (body.map { ["-H", "Content-Type: application/xml", "-d", $0] } ?? [])
         process.standardOutput = FileHandle.nullDevice
         try process.run()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw TestSupportError("no bucket '\(name)' at \(endpoint)") }
+        guard process.terminationStatus == 0 else { throw TestSupportError("unable to put '\(name)' at \(endpoint)") }
     }
 
     private init(secure: Bool, _ command: (_ port: Int, _ directory: String) throws -> [String]) throws {

@@ -4,7 +4,10 @@ Written from Microsoft's description of the protocol, not from our driver. It ch
 signatures, shared access signatures with their time and permissions, access tokens, dates, Content-MD5, conditions,
 block ids. The tests let Microsoft's own client and rclone loose on it before they let it judge our driver.
 
-    azure_blob_server.py PORT ACCOUNT KEY [--container NAME] [--token TOKEN] [--page-size N] [--cert FILE --cert-key FILE]
+    azure_blob_server.py PORT ACCOUNT KEY [--container NAME] [--token TOKEN] [--page-size N] [--versions]
+        [--cert FILE --cert-key FILE]
+
+With --versions it keeps what was replaced or deleted, as an account with blob versioning does.
 """
 
 import argparse
@@ -22,7 +25,7 @@ import urllib.parse
 import uuid
 import xml.etree.ElementTree
 
-Blob = collections.namedtuple("Blob", "content etag modified blocks tags type")
+Blob = collections.namedtuple("Blob", "content etag modified blocks tags type version")
 
 
 class Refusal(Exception):
@@ -36,6 +39,7 @@ class Store:
         self.lock = threading.Lock()
         self.containers = {}  # name -> {blob name: Blob}
         self.uncommitted = {}  # (container, blob name) -> {id: bytes}
+        self.versions = {}  # (container, blob name) -> [Blob], the oldest first, that which is there among them
 
 
 def escaped(text):
@@ -190,6 +194,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refusal(404, "ContainerNotFound", "The specified container does not exist.")
         blobs = self.store.containers[self.container]
         there = blobs.get(self.blob)
+        if "versionid" in self.query:
+            kept = self.store.versions.get((self.container, self.blob), [])
+            there = next((blob for blob in kept if blob.version == self.query["versionid"]), None)
+            if self.command not in ("GET", "HEAD"):
+                raise Refusal(400, "UnsupportedQueryParameter", "Versions can only be read here.")
         if self.command in ("GET", "HEAD") and comp in (None, "blocklist"):
             return self.get(there, comp)
         if self.command == "DELETE":
@@ -222,30 +231,38 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def list(self, blobs):
         prefix, delimiter = self.query.get("prefix", ""), self.query.get("delimiter")
         limit = min(int(self.query.get("maxresults", self.options.page_size)), self.options.page_size)
-        marker = base64.urlsafe_b64decode(self.query.get("marker", "")).decode()
+        marker = base64.urlsafe_b64decode(self.query.get("marker", ""))
         rows, last = [], None
-        for name in sorted(blobs, key=lambda name: name.encode()):
+        present = blobs
+        if self.query.get("include") == "versions":
+            blobs = {name: kept for (container, name), kept in self.store.versions.items() if container == self.container}
+        else:
+            blobs = {name: [blob] for name, blob in blobs.items()}
+        for name, blob in ((name, blob) for name in sorted(blobs, key=lambda name: name.encode()) for blob in blobs[name]):
             if not name.startswith(prefix):
                 continue
             shown = name
             if delimiter and delimiter in name[len(prefix):]:
                 shown = prefix + name[len(prefix):].split(delimiter)[0] + delimiter
-            if shown.encode() <= marker.encode() or shown == last:
+            place = f"{shown}\0{blob.version if shown == name else ''}".encode()
+            if place <= marker or place == last:
                 continue
             if len(rows) == limit:
                 break
             if shown != name:
                 rows.append(f"<BlobPrefix><Name>{escaped(shown)}</Name></BlobPrefix>")
             else:
-                blob = blobs[name]
+                version = f"<VersionId>{blob.version}</VersionId>" if self.options.versions else ""
+                if version and blob is present.get(name):
+                    version += "<IsCurrentVersion>true</IsCurrentVersion>"
                 rows.append(
-                    f"<Blob><Name>{escaped(name)}</Name><Properties><Last-Modified>{blob.modified}</Last-Modified>"
+                    f"<Blob><Name>{escaped(name)}</Name>{version}<Properties><Last-Modified>{blob.modified}</Last-Modified>"
                     f"<Etag>{blob.etag.strip(chr(34))}</Etag><Content-Length>{len(blob.content)}</Content-Length>"
                     f"<Content-Type>{escaped(blob.type)}</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>")
-            last = shown
+            last = place
         else:
             last = None
-        following = base64.urlsafe_b64encode(last.encode()).decode() if last else ""
+        following = base64.urlsafe_b64encode(last).decode() if last else ""
         text = (
             '\ufeff<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="x" '
             f'ContainerName="{self.container}"><Prefix>{escaped(prefix)}</Prefix><Blobs>{"".join(rows)}</Blobs>'
@@ -315,8 +332,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         uncommitted.clear()
         tags = dict(urllib.parse.parse_qsl(self.headers.get("x-ms-tags", "")))
         type = self.headers.get("x-ms-blob-content-type") or self.headers.get("Content-Type") or "application/octet-stream"
-        blob = Blob(body, f'"0x{uuid.uuid4().hex[:15].upper()}"', email.utils.formatdate(usegmt=True), blocks, tags, type)
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        version = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest // 100:07}Z"
+        blob = Blob(
+            body, f'"0x{uuid.uuid4().hex[:15].upper()}"', email.utils.formatdate(seconds, usegmt=True), blocks, tags, type,
+            version)
         blobs[self.blob] = blob
+        if self.options.versions:
+            self.store.versions.setdefault((self.container, self.blob), []).append(blob)
         return 201, {"ETag": blob.etag, "Last-Modified": blob.modified}
 
 
@@ -333,6 +356,7 @@ def main():
     parser.add_argument("--container", action="append", default=[])
     parser.add_argument("--token", action="append", default=[])
     parser.add_argument("--page-size", type=int, default=5000)
+    parser.add_argument("--versions", action="store_true")
     parser.add_argument("--cert")
     parser.add_argument("--cert-key")
     options = parser.parse_args()

@@ -5,10 +5,10 @@ conditions, and none looks at tokens; this one does. The tests let Google's own 
 they let it judge our driver.
 
     gcs_server.py PORT --bucket NAME --key-file FILE [--token TOKEN] [--token-lifetime SECONDS] [--page-size N]
-        [--grudging] [--cert FILE --cert-key FILE]
+        [--grudging] [--versions] [--cert FILE --cert-key FILE]
 
 FILE becomes the key file of a service account that this server gives tokens to. A grudging server takes the first half
-of what it is sent in parts.
+of what it is sent in parts. With --versions buckets keep what was replaced or deleted.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-Object = collections.namedtuple("Object", "content generation updated metadata")
+Object = collections.namedtuple("Object", "content generation updated metadata deleted", defaults=[None])
 Upload = collections.namedtuple("Upload", "bucket name conditions metadata parts")
 
 UNIT = 256 << 10
@@ -51,6 +51,7 @@ class State:
     def __init__(self):
         self.lock = threading.Lock()
         self.buckets = {}  # name -> {object name: Object}
+        self.past = {}  # (bucket, object name) -> [Object], the oldest first
         self.uploads = {}  # id -> Upload
         self.tokens = {}  # token -> when it ends
         self.generation = int(time.time() * 1_000_000)
@@ -169,10 +170,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.list(bucket, objects, query)
         name = urllib.parse.unquote(match[3])
         there = objects.get(name)
+        if "generation" in query and not (there and query["generation"] == str(there.generation)):
+            kept = self.state.past.get((bucket, name), [])
+            there = next((one for one in kept if query["generation"] == str(one.generation)), None)
+            if command != "GET":
+                raise Refusal(400, "invalid", "What is past can only be read here.")
         if there is None:
             raise Refusal(404, "notFound", f"No such object: {bucket}/{name}")
         self.check_conditions(there, query)
         if command == "DELETE":
+            self.keep(bucket, name)
             del objects[name]
             return 204, {}
         if query.get("alt") == "media":
@@ -181,8 +188,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def resource(self, bucket, name, there):
         crc = int.from_bytes(google_crc32c.Checksum(there.content).digest(), "big").to_bytes(4, "big")
+        ended = {"timeDeleted": there.deleted} if there.deleted else {}
         return {
-            "kind": "storage#object", "id": f"{bucket}/{name}/{there.generation}", "name": name, "bucket": bucket,
+            **ended, "kind": "storage#object", "id": f"{bucket}/{name}/{there.generation}", "name": name, "bucket": bucket,
             "generation": str(there.generation), "metageneration": "1", "size": str(len(there.content)),
             "updated": there.updated, "timeCreated": there.updated, "crc32c": base64.b64encode(crc).decode(),
             "md5Hash": base64.b64encode(hashlib.md5(there.content).digest()).decode(), "metadata": there.metadata,
@@ -195,13 +203,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         limit = min(int(query.get("maxResults", self.options.page_size)), self.options.page_size)
         after = base64.urlsafe_b64decode(query.get("pageToken", ""))
         items, prefixes, last, more = [], [], None, False
-        for name in sorted(objects, key=lambda name: name.encode()):
+        shown_objects = {name: [there] for name, there in objects.items()}
+        if query.get("versions", "").lower() == "true":
+            for (other, name), kept in self.state.past.items():
+                if other == bucket:
+                    shown_objects[name] = kept + shown_objects.get(name, [])
+        names = sorted(shown_objects, key=lambda name: name.encode())
+        for name, there in ((name, there) for name in names for there in shown_objects[name]):
             if not name.startswith(prefix):
                 continue
             shown = name
             if delimiter and delimiter in name[len(prefix):]:
                 shown = prefix + name[len(prefix):].split(delimiter)[0] + delimiter
-            if shown.encode() <= after or shown == last:
+            place = f"{shown}\0{there.generation if shown == name else ''}".encode()
+            if place <= after or place == last:
                 continue
             if len(items) + len(prefixes) == limit:
                 more = True
@@ -209,8 +224,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if shown != name:
                 prefixes.append(shown)
             else:
-                items.append(self.resource(bucket, name, objects[name]))
-            last = shown
+                items.append(self.resource(bucket, name, there))
+            last = place
         answer = {"kind": "storage#objects"}
         # As the service does, without what is empty.
         if items:
@@ -218,7 +233,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if prefixes:
             answer["prefixes"] = prefixes
         if more:
-            answer["nextPageToken"] = base64.urlsafe_b64encode(last.encode()).decode()
+            answer["nextPageToken"] = base64.urlsafe_b64encode(last).decode()
         return self.json(answer)
 
     def check_conditions(self, there, query):
@@ -302,9 +317,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "md5Hash" in metadata and base64.b64decode(metadata["md5Hash"]) != hashlib.md5(content).digest():
             raise Refusal(400, "invalid", "Provided MD5 hash doesn't match calculated MD5 hash.")
         self.state.generation += 1
-        updated = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-        objects[name] = Object(content, self.state.generation, updated, metadata.get("metadata", {}))
+        self.keep(bucket, name)
+        objects[name] = Object(content, self.state.generation, self.now(), metadata.get("metadata", {}))
         return self.resource(bucket, name, objects[name])
+
+    def now(self):
+        return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+    def keep(self, bucket, name):
+        there = self.state.buckets[bucket].get(name)
+        if there and self.options.versions:
+            self.state.past.setdefault((bucket, name), []).append(there._replace(deleted=self.now()))
 
     def batch(self, body):
         boundary = email.parser.HeaderParser().parsestr(
@@ -362,6 +385,7 @@ def main():
     parser.add_argument("--token-lifetime", type=int, default=3599)
     parser.add_argument("--page-size", type=int, default=1000)
     parser.add_argument("--grudging", action="store_true")
+    parser.add_argument("--versions", action="store_true")
     parser.add_argument("--cert")
     parser.add_argument("--cert-key")
     options = parser.parse_args()
