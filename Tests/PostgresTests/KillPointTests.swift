@@ -50,6 +50,8 @@ struct KillPointTests {
             calls: names + removals + ["mkdir", "mkdirat"], atLeast: 5),
     ]
 
+    private static let upgraded = "upgraded"
+
     @Test("what is left is whole, and the next run converges", arguments: commands)
     func killed(_ command: Command) async throws {
         try await withOfflineSite(options: ["process-max": "1"]) { site in
@@ -60,6 +62,11 @@ struct KillPointTests {
             let base = site.scratch.subpath("base")
             try await asServerUser("/bin/cp", ["-a", site.repository, base])
             let target = site.scratch.subpath("target")
+            if command.name == "stanza-upgrade" {
+                // Another cluster, as after pg_upgrade.
+                _ = try await PostgresCluster.create(
+                    PostgresInstallation.find(15), in: site.scratch, name: Self.upgraded)
+            }
             var points = 0
             for call in command.calls {
                 var turn = 1
@@ -106,7 +113,9 @@ struct KillPointTests {
         var options = command.options
         if command.name == "restore" { options.append("--pg1-path=\(target)") }
         if command.name == "annotate" { options.append("--set=\(try #require(site.labels().first))") }
-        if command.name == "stanza-upgrade" { options.append("--no-online") }
+        if command.name == "stanza-upgrade" {
+            options += ["--no-online", "--pg1-path=\(site.scratch.subpath(Self.upgraded))"]
+        }
         let words = site.arguments(command.name, options) + command.parameters
         // WAL is named from the data directory, as PostgreSQL does.
         let directory = site.dataDirectory
@@ -146,6 +155,13 @@ struct KillPointTests {
             #expect(try TestContent.bytes(got) == TestContent.bytes(pushed), comment)
         case "restore over what is there":
             try requireRestored(site, target, comment)
+        case "stanza-upgrade":
+            for file in ["archive/main/archive.info", "backup/main/backup.info"] {
+                for copy in ["", ".copy"] {
+                    let history = try InfoText("\(site.repository)/\(file)\(copy)").section("db:history")
+                    #expect(history.count == 2, "\(file)\(copy), \(comment)")
+                }
+            }
         default: #expect(!labels.isEmpty, comment)
         }
     }

@@ -14,15 +14,10 @@ struct ExpirePlanner {
 
     /// nil when the requested set is not in this repository.
     func plan() async throws(BackupError) -> RepositoryExpirePlan? {
-        async let early = repository.inAdvance { [self] () throws(BackupError) in
-            try await BackupListing.load(repository, stanza: stanza)
-        }
+        // Two at a time: further connections would take longer to open than these take.
         async let archivesEarly = repository.inAdvance(archives)
         var info = try await repository.loadBackupInfo(stanza: stanza)
-        let listing =
-            if let early = await early { try early.get() } else {
-                try await BackupListing.load(repository, stanza: stanza)
-            }
+        let listing = try await BackupListing.load(repository, stanza: stanza)
         try await info.reconcile(with: listing, in: repository, stanza: stanza, logger: context.logger)
         let policy = policy(info)
         let backups: ExpirePlan
@@ -121,14 +116,8 @@ struct ExpirePlanner {
     }
 
     private func archives() async throws(BackupError) -> Archives {
-        async let early = repository.inAdvance { [self] () throws(BackupError) in
-            try await repository.listAll(RepositoryPaths.archive(stanza: stanza))
-        }
         let info = try await repository.loadArchiveInfo(stanza: stanza)
-        let entries =
-            if let early = await early { try early.get() } else {
-                try await repository.listAll(RepositoryPaths.archive(stanza: stanza))
-            }
+        let entries = try await repository.listAll(RepositoryPaths.archive(stanza: stanza))
         return Archives(info: info, entries: entries)
     }
 
