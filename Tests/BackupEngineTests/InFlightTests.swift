@@ -92,7 +92,7 @@ import Testing
         await #expect(throws: CancellationError.self) { try await task.value }
     }
 
-    @Test func nothingToDo() async {
+    @Test func anEmptyListHasNoResults() async {
         #expect(await [Int]().mapInFlight(atMost: 4) { $0 } == [])
     }
 }

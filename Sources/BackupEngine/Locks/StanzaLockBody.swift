@@ -59,7 +59,7 @@ extension StanzaLockBody {
         return body
     }
 
-    static func busy(_ body: StanzaLockBody?, _ repository: Repository, stanza: String, now: Int64 = 0) -> BackupError {
+    static func busy(_ body: StanzaLockBody?, _ repository: Repository, stanza: String, now: Int64) -> BackupError {
         let hint = "wait until its command is done; after a crash on another host the lock runs out by itself"
         guard let body else {
             return BackupError(

@@ -40,7 +40,6 @@ extension ObjectPage {
         }
         next = token
     }
-
 }
 
 /// What went wrong, as S3, STS and their like say it: `<Error>`, or `<ErrorResponse><Error>`.
