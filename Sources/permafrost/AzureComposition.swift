@@ -7,8 +7,7 @@ extension ObjectStoreComposition {
     func azure() throws(BackupError) -> any RepositoryStore {
         var options = AzureOptions(
             account: try requiredSecret(.repoAzureAccount).revealed, container: try required(.repoAzureContainer))
-        options.root = root
-        options.repositoryKey = key
+        setCommon(&options)
         if let endpoint = configuration.secret(.repoAzureEndpoint, key) {
             options.endpoint = try S3Endpoint(endpoint.revealed, port: port).origin
         }
@@ -16,12 +15,6 @@ extension ObjectStoreComposition {
             options.connectTo = try S3Endpoint(host, port: port ?? options.endpoint.port).origin
         }
         options.style = configuration.string(.repoAzureUriStyle, key) == "path" ? .path : .host
-        options.tags = configuration.pairs(.repoStorageTag, key)
-        if let size = configuration.size(.repoStorageUploadChunkSize, key) { options.partSize = Int(size) }
-        if let uploads = configuration.integer(.repoStorageUploadConcurrency, key) { options.partsInFlight = uploads }
-        if let downloads = configuration.integer(.repoStorageDownloadConcurrency, key) {
-            options.readsInFlight = downloads
-        }
         let transport = try transport()
         return try store(
             AzureService(

@@ -6,18 +6,11 @@ import RepositoryStorage
 extension ObjectStoreComposition {
     func gcs() throws(BackupError) -> any RepositoryStore {
         var options = GCSOptions(bucket: try required(.repoGcsBucket))
-        options.root = root
-        options.repositoryKey = key
+        setCommon(&options)
         if let endpoint = configuration.string(.repoGcsEndpoint, key) {
             options.endpoint = try S3Endpoint(endpoint, port: nil).origin
         }
         options.userProject = configuration.string(.repoGcsUserProject, key)
-        options.tags = configuration.pairs(.repoStorageTag, key)
-        if let size = configuration.size(.repoStorageUploadChunkSize, key) { options.partSize = Int(size) }
-        if let uploads = configuration.integer(.repoStorageUploadConcurrency, key) { options.partsInFlight = uploads }
-        if let downloads = configuration.integer(.repoStorageDownloadConcurrency, key) {
-            options.readsInFlight = downloads
-        }
         let transport = try transport()
         return try store(
             GCSService(options, transport, try gcsAuthorizer(transport), retry, now: ObjectStoreContext.now))

@@ -60,6 +60,18 @@ struct ObjectStoreComposition {
         return PastStore(service, at: try TargetTime.parse(time, of: OptionName.repoTargetTime.rawValue))
     }
 
+    /// Where in the bucket, and how much at once.
+    func setCommon(_ options: inout some BucketOptions) {
+        options.root = root
+        options.repositoryKey = key
+        options.tags = configuration.pairs(.repoStorageTag, key)
+        if let size = configuration.size(.repoStorageUploadChunkSize, key) { options.partSize = Int(size) }
+        if let uploads = configuration.integer(.repoStorageUploadConcurrency, key) { options.partsInFlight = uploads }
+        if let downloads = configuration.integer(.repoStorageDownloadConcurrency, key) {
+            options.readsInFlight = downloads
+        }
+    }
+
     func s3() throws(BackupError) -> any RepositoryStore {
         let transport = try transport()
         let options = try s3Options()
@@ -71,8 +83,7 @@ struct ObjectStoreComposition {
 
     private func s3Options() throws(BackupError) -> S3Options {
         var options = S3Options(bucket: try required(.repoS3Bucket))
-        options.root = root
-        options.repositoryKey = key
+        setCommon(&options)
         if let endpoint = configuration.string(.repoS3Endpoint, key) {
             options.endpoint = try S3Endpoint(endpoint, port: port)
         }
@@ -84,13 +95,7 @@ struct ObjectStoreComposition {
         options.service = configuration.string(.repoS3Service, key) ?? "s3"
         options.encryption = try s3Encryption()
         options.storageClass = configuration.string(.repoS3StorageClass, key)
-        options.tags = configuration.pairs(.repoStorageTag, key)
         options.requesterPays = configuration.bool(.repoS3RequesterPays, key)
-        if let size = configuration.size(.repoStorageUploadChunkSize, key) { options.partSize = Int(size) }
-        if let uploads = configuration.integer(.repoStorageUploadConcurrency, key) { options.partsInFlight = uploads }
-        if let downloads = configuration.integer(.repoStorageDownloadConcurrency, key) {
-            options.readsInFlight = downloads
-        }
         options.journalDirectory = configuration.string(.lockPath)
         return options
     }

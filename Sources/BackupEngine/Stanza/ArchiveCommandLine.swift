@@ -1,3 +1,5 @@
+import BackupModel
+
 /// An `archive_command`, taken apart as a shell would, as far as that can be done without running it.
 package struct ArchiveCommandLine: Sendable, Equatable {
     /// Path or name of our program or pgBackRest; nil when it is called in some other way, such as from a script.
@@ -8,7 +10,7 @@ package struct ArchiveCommandLine: Sendable, Equatable {
     private static let operators: Set<String> = ["&&", "||", ";", "|", "&", ">", ">>", "<", "2>", "2>&1", ")", "("]
 
     package init(_ text: String) {
-        var words = Self.words(text)[...]
+        var words = ShellWords.split(text, isScript: true)[...]
         while let word = words.popFirst() {
             let name = word.split(separator: "/").last ?? ""
             guard name == "permafrost" || name == "pgbackrest" else { continue }
@@ -29,38 +31,5 @@ package struct ArchiveCommandLine: Sendable, Equatable {
             }
         }
         return found
-    }
-
-    /// Quotes and backslashes as in a shell; a word that begins with `#` ends it.
-    private static func words(_ text: String) -> [String] {
-        var words: [String] = []
-        var word: String?
-        var quote: Character?
-        var isEscaped = false
-        for character in text {
-            if isEscaped {
-                word = (word ?? "") + String(character)
-                isEscaped = false
-            } else if character == "\\", quote != "'" {
-                isEscaped = true
-            } else if let open = quote {
-                if character == open { quote = nil } else { word = (word ?? "") + String(character) }
-            } else if character == "'" || character == "\"" {
-                quote = character
-                word = word ?? ""
-            } else if character.isWhitespace {
-                if let word { words.append(word) }
-                word = nil
-            } else if character == ";" {
-                if let word { words.append(word) }
-                words.append(";")
-                word = nil
-            } else if character == "#", word == nil {
-                return words
-            } else {
-                word = (word ?? "") + String(character)
-            }
-        }
-        return words + (word.map { [$0] } ?? [])
     }
 }

@@ -1,8 +1,7 @@
-package import BackupModel
 import RepositoryStorage
 
 /// A container of Azure Blob Storage, and how it is to be used: the options `repoN-azure-…` and `repoN-storage-…`.
-package struct AzureOptions: Sendable {
+package struct AzureOptions: BucketOptions {
     package enum AddressStyle: Sendable { case host, path }
 
     package var account: String
@@ -33,12 +32,4 @@ package struct AzureOptions: Sendable {
         self.account = account
         self.container = container
     }
-}
-
-/// What is shown to Azure.
-package enum AzureKey: Sendable {
-    /// The account's key, base64.
-    case shared(Secret<String>)
-    /// A shared access signature, with or without the question mark.
-    case signature(Secret<String>)
 }

@@ -1,7 +1,7 @@
 import RepositoryStorage
 
 /// A bucket of Google Cloud Storage, and how it is to be used: the options `repoN-gcs-…` and `repoN-storage-…`.
-package struct GCSOptions: Sendable {
+package struct GCSOptions: BucketOptions {
     package var bucket: String
     /// Directory in the bucket, without slashes at its ends; `""` is all of the bucket.
     package var root = ""

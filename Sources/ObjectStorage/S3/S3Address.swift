@@ -17,9 +17,6 @@ package struct S3Address: Sendable {
         options.endpoint?.origin ?? HTTPOrigin(host: Self.endpoint(of: region))
     }
 
-    /// For people.
-    package var name: String { endpoint.authority }
-
     /// A request to the bucket, or to an object of it.
     /// - Parameter key: of the object, whole; nil is the bucket.
     package func request(_ method: String, key: String?) -> HTTPRequest {

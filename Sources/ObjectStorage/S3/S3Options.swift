@@ -2,7 +2,7 @@ package import BackupModel
 import RepositoryStorage
 
 /// A bucket, and how it is to be used: the options `repoN-s3-…` and `repoN-storage-…`.
-package struct S3Options: Sendable {
+package struct S3Options: BucketOptions {
     package enum AddressStyle: Sendable { case host, path }
 
     /// How objects are encrypted by the service.

@@ -71,7 +71,7 @@ extension AWSCredentialFetcher {
             return try await assumed(role, members, name, profiles, stsHost, seen: seen.union([name]))
         }
         if let own = keys(members) { return own }
-        if let line = members["credential_process"] { return try await process(CredentialProcess.words(line)) }
+        if let line = members["credential_process"] { return try await process(ShellWords.split(line)) }
         return nil
     }
 

@@ -53,34 +53,6 @@ enum CredentialProcess {
         return output
     }
 
-    /// Words as a shell has them, with quotes and backslashes; nothing is expanded.
-    static func words(_ line: String) -> [String] {
-        var words: [String] = []
-        var word: String?
-        var quote: Character?
-        var isEscaped = false
-        for character in line {
-            if isEscaped {
-                word = (word ?? "") + String(character)
-                isEscaped = false
-            } else if character == "\\", quote != "'" {
-                isEscaped = true
-            } else if let open = quote {
-                if character == open { quote = nil } else { word = (word ?? "") + String(character) }
-            } else if character == "'" || character == "\"" {
-                quote = character
-                word = word ?? ""
-            } else if character.isWhitespace {
-                if let whole = word { words.append(whole) }
-                word = nil
-            } else {
-                word = (word ?? "") + String(character)
-            }
-        }
-        if let word { words.append(word) }
-        return words
-    }
-
     private static func read(
         _ descriptor: Int32, _ command: [String], until deadline: ContinuousClock.Instant
     ) throws(BackupError) -> [UInt8] {
