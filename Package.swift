@@ -52,15 +52,20 @@ let package = Package(
         // I/O at the edges.
         .target(name: "RepositoryStorage", dependencies: ["BackupModel", "CLinux"]),
         .target(
-            name: "ObjectStorage",
+            name: "HTTP",
             dependencies: [
-                "BackupModel", "CCrypto", "Checksums", "RepositoryStorage",
+                "BackupModel", "RepositoryStorage",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]),
+        .target(
+            name: "ObjectStorage",
+            dependencies: [
+                "BackupModel", "CCrypto", "Checksums", "HTTP", "RepositoryStorage",
+                .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(name: "PostgresAccess", dependencies: ["BackupModel", "PostgresFormats", "CPostgres", "CLinux"]),
         .target(
@@ -79,7 +84,7 @@ let package = Package(
         .executableTarget(
             name: "permafrost",
             dependencies: [
-                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "ObjectStorage", "PostgresFormats",
+                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "HTTP", "ObjectStorage", "PostgresFormats",
                 "RepositoryStorage", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -99,7 +104,7 @@ let package = Package(
             dependencies: ["StreamFilters", "BackupModel", "PostgresFormats", "Checksums", "CCompression"]),
         .testTarget(name: "StorageTests", dependencies: ["RepositoryStorage", "BackupModel"]),
         .testTarget(
-            name: "ObjectStorageTests", dependencies: ["ObjectStorage", "RepositoryStorage", "BackupModel"]),
+            name: "ObjectStorageTests", dependencies: ["HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"]),
         .testTarget(
             name: "BackupEngineTests",
             dependencies: [
@@ -117,7 +122,7 @@ let package = Package(
         // The contract's tests are StorageTests' own, by links.
         .testTarget(
             name: "StoreServerTests",
-            dependencies: ["TestSupport", "ObjectStorage", "RepositoryStorage", "BackupModel"],
+            dependencies: ["TestSupport", "HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"],
             exclude: ["clients.py", "sign.py"]),
         .testTarget(name: "InteropTests", dependencies: ["TestSupport", "RepositoryFormats"]),
     ]

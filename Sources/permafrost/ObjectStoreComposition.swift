@@ -1,6 +1,7 @@
 import BackupEngine
 import BackupModel
 import Glibc
+import HTTP
 import ObjectStorage
 import RepositoryStorage
 import Telemetry

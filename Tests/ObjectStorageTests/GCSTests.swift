@@ -1,6 +1,7 @@
 import BackupModel
 import Checksums
 import Foundation
+import HTTP
 import ObjectStorage
 import RepositoryStorage
 import Synchronization

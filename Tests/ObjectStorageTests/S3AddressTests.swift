@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 import ObjectStorage
 import Testing
 

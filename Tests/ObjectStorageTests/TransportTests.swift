@@ -1,6 +1,7 @@
 import BackupModel
 import Testing
 
+@testable import HTTP
 @testable import ObjectStorage
 
 struct TransportTests {

@@ -1,5 +1,6 @@
 import BackupModel
 import Foundation
+import HTTP
 import ObjectStorage
 import RepositoryStorage
 import TestSupport

@@ -1,6 +1,7 @@
 import BackupModel
 import Foundation
 import Glibc
+import HTTP
 import ObjectStorage
 import RepositoryStorage
 import TestSupport

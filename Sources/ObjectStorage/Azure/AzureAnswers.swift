@@ -1,3 +1,5 @@
+import HTTP
+
 extension ObjectPage {
     /// A page of Azure's List Blobs.
     package init(azure body: [UInt8]) throws {

@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 import RepositoryStorage
 
 /// Access tokens from Microsoft, for what runs in its clouds.

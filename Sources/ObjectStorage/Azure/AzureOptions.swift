@@ -1,3 +1,4 @@
+package import HTTP
 import RepositoryStorage
 
 /// A container of Azure Blob Storage, and how it is to be used: the options `repoN-azure-…` and `repoN-storage-…`.

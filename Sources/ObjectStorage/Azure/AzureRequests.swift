@@ -1,4 +1,5 @@
 import Crypto
+package import HTTP
 
 /// The requests of Azure's Blob service, without authorisation.
 package struct AzureRequests: Sendable {

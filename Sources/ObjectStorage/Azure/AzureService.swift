@@ -1,4 +1,5 @@
 import BackupModel
+package import HTTP
 
 /// A container of Azure Blob Storage.
 package struct AzureService: ObjectService {

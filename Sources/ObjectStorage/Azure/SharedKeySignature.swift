@@ -1,5 +1,6 @@
 package import BackupModel
 import Crypto
+package import HTTP
 
 /// Authorisation by the account's key, "SharedKey" of Azure's Blob service (version 2015-02-21 and later).
 package struct SharedKeySignature: RequestAuthorizer {

@@ -1,4 +1,5 @@
 package import BackupModel
+package import HTTP
 
 /// Puts an access token into each request: `Authorization: Bearer …`.
 package struct BearerAuthorizer: RequestAuthorizer {

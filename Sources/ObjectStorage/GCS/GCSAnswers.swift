@@ -1,3 +1,5 @@
+import HTTP
+
 /// An answer that is not what was asked for.
 package struct MalformedAnswer: Error, Sendable, CustomStringConvertible {
     package let description: String

@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 
 /// Access tokens from Google.
 extension AccessTokens {

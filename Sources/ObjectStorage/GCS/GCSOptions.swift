@@ -1,3 +1,4 @@
+package import HTTP
 import RepositoryStorage
 
 /// A bucket of Google Cloud Storage, and how it is to be used: the options `repoN-gcs-…` and `repoN-storage-…`.

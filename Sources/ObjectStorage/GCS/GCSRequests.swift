@@ -1,3 +1,5 @@
+package import HTTP
+
 /// The requests of Google's JSON API (v1), without authorisation.
 package struct GCSRequests: Sendable {
     let options: GCSOptions

@@ -1,3 +1,5 @@
+package import HTTP
+
 /// A bucket of Google Cloud Storage.
 package struct GCSService: ObjectService {
     package let place: BucketPlace

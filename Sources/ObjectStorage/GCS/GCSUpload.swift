@@ -1,5 +1,6 @@
 import BackupModel
 import Checksums
+import HTTP
 import Synchronization
 
 /// How one object comes into a bucket.

@@ -1,3 +1,4 @@
+import HTTP
 package import RepositoryStorage
 
 /// Makes the pages of a service those of the contract: by name.

@@ -1,3 +1,5 @@
+import HTTP
+
 /// Finds, page by page, the version of each object that was there at a time.
 ///
 /// That of the last object of a page may be on the next one, so what is known of it is carried along in the token.

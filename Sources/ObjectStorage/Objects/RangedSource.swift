@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 import RepositoryStorage
 
 /// Gives an object, or a part of it, by a `GET` with a range.

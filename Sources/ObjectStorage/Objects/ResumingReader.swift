@@ -1,3 +1,4 @@
+package import HTTP
 package import RepositoryStorage
 
 /// How a service gives one object.

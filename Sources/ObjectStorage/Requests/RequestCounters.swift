@@ -1,3 +1,4 @@
+package import HTTP
 import Synchronization
 
 /// What went over the network, for the last line of the log. Shared by all that talks to the stores of a run.

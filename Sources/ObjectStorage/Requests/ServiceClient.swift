@@ -1,4 +1,5 @@
 import BackupModel
+package import HTTP
 import RepositoryStorage
 import Synchronization
 

@@ -1,4 +1,5 @@
 package import BackupModel
+package import HTTP
 package import RepositoryStorage
 
 /// Why a request did not do what it was to do: what the service or the network said, and what follows from it.

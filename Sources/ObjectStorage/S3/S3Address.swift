@@ -1,3 +1,5 @@
+package import HTTP
+
 /// Where the requests to a bucket go.
 package struct S3Address: Sendable {
     package let options: S3Options

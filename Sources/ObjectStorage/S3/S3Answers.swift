@@ -1,3 +1,5 @@
+import HTTP
+
 extension ObjectPage {
     /// A page of ListObjectsV2.
     package init(s3 body: [UInt8]) throws {

@@ -1,3 +1,5 @@
+import HTTP
+
 /// What S3 answers when something is wrong, and what follows from it.
 enum S3Failures {
     /// - Parameters:

@@ -1,5 +1,6 @@
 import BackupModel
 import Crypto
+import HTTP
 import RepositoryStorage
 
 extension S3Service: ObjectService {

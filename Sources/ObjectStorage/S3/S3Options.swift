@@ -1,4 +1,5 @@
 package import BackupModel
+package import HTTP
 import RepositoryStorage
 
 /// A bucket, and how it is to be used: the options `repoN-s3-…` and `repoN-storage-…`.

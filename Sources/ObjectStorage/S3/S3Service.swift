@@ -1,5 +1,6 @@
 import Crypto
 import BackupModel
+package import HTTP
 import Synchronization
 
 /// Gets what requests are signed with.

@@ -1,3 +1,4 @@
+import HTTP
 import Synchronization
 
 /// How one object comes into a bucket.

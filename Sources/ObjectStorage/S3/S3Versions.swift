@@ -1,3 +1,5 @@
+import HTTP
+
 extension S3Service: VersionedObjectService {
     package func versions(_ prefix: String, isDelimited: Bool, from token: String?) async throws -> VersionPage {
         // A version id has no line break, and a key comes encoded.

@@ -1,5 +1,6 @@
 import BackupModel
 import Crypto
+package import HTTP
 
 /// AWS Signature Version 4, in the header `Authorization`, with the payload signed.
 ///

@@ -1,5 +1,6 @@
 import BackupModel
 import Glibc
+import HTTP
 import RepositoryStorage
 
 /// Notes on this host which uploads in parts are on their way, so that those of a run that was killed can be ended by

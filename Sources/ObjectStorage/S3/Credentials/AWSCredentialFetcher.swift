@@ -1,4 +1,5 @@
 import BackupModel
+package import HTTP
 
 /// Gets temporary credentials where AWS and its like have them to give. Each call makes its own retries.
 package struct AWSCredentialFetcher: Sendable {

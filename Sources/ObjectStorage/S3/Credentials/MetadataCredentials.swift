@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 import RepositoryStorage
 
 /// Credentials of the machine or the container that this runs in.

@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 import RepositoryStorage
 
 /// Credentials of a role, from AWS's Security Token Service.
