@@ -50,21 +50,12 @@ struct CommandRun {
                 level: frame,
                 "\(configuration.commandText) command end: completed successfully (\(time.milliseconds)ms\(network))")
         } catch {
-            let failure = Self.described(error)
+            let failure = BackupError(error)
             CommandLog.report(failure, logger)
             status = failure.code.rawValue
             CommandLog.end(logger, configuration, failedWith: failure.code)
         }
         return status
-    }
-
-    private static func described(_ error: any Error) -> BackupError {
-        switch error {
-        case let error as BackupError: error
-        case let error as StorageError: error.error
-        case is CancellationError: BackupError(.terminated, "terminated on signal")
-        default: BackupError(.unhandled, "unexpected error: \(error)")
-        }
     }
 
     private func run() async throws -> Int32 {

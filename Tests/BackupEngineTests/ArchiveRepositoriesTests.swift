@@ -9,7 +9,7 @@ import Synchronization
 import Testing
 
 /// Several repositories of which one hangs or fails: the others are not held up.
-@Suite(.timeLimit(.minutes(1))) struct ArchiveRepositoriesTests {
+@Suite(.timeLimit(.minutes(10))) struct ArchiveRepositoriesTests {
     /// Holds up whoever passes, until it is opened or half a minute is over.
     private final class Gate: Sendable {
         private let isOpen = Atomic<Bool>(false)

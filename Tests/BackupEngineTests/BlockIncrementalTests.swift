@@ -7,7 +7,7 @@ import RepositoryStorage
 import StreamFilters
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct BlockIncrementalTests {
     @Test(arguments: CompressType.allCases, [false, true])
     func seriesOfBackupsReadsBack(_ compress: CompressType, bundled: Bool) async throws {

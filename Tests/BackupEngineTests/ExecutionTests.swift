@@ -1,11 +1,12 @@
 import BackupModel
 import Checksums
+import RepositoryStorage
 import Synchronization
 import Testing
 
 @testable import BackupEngine
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ExecutionTests {
     @Test("sums that tasks make for each other are right, whatever the sizes", arguments: [1, 2, 3])
     func pairing(_ threads: Int) async throws {
@@ -72,6 +73,27 @@ struct ExecutionTests {
         }
         #expect(most.load(ordering: .sequentiallyConsistent) == 3)
     }
+
+    @Test("a call that a signal cuts off, in a limit of calls too, is no unknown error")
+    func cancelledCalls() async throws {
+        let store = ConcurrencyLimitedStore(MemoryStore(), uploads: 1, downloads: 1)
+        let repository = Repository(key: 3, store: store)
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            do throws(BackupError) {
+                _ = try await repository.readWhole("x")
+                return nil as BackupError?
+            } catch {
+                return error
+            }
+        }
+        #expect(await task.value?.code == .terminated)
+        let other = BackupError(StorageError(BackupError(.fileOpen, "no")), in: "repo3")
+        #expect(other.code == .fileOpen && other.message == "repo3: no")
+        #expect(BackupError(Unknown.some, in: "repo3").code == .unhandled)
+    }
+
+    private enum Unknown: Error { case some }
 }
 
 /// Keeps the thread, as a blocking system call does.

@@ -10,7 +10,7 @@ import Testing
 
 /// Commands on a store that keeps everybody waiting: most of the waiting is done at once. The bounds leave room for a
 /// machine that is busy with something else.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct LatencyTests {
+@Suite(.serialized, .timeLimit(.minutes(10))) struct LatencyTests {
     private static let latency = Duration.milliseconds(25)
 
     private static func cluster(files: Int) throws -> OfflineCluster {

@@ -32,7 +32,7 @@ func errorCode(_ body: () throws -> Void) -> ErrorCode? {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct LocksHostTests {
     @Test func heldUnderTheNamesOfAllVersions() throws {
         let directory = LockDirectory()
@@ -258,7 +258,7 @@ final class Counter: Sendable {
     func leave() { state.withLock { $0.inside -= 1 } }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct LocksStopFileTests {
     @Test func stopAndStart() throws {
         let directory = LockDirectory()

@@ -4,7 +4,7 @@ import RepositoryStorage
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct RateLimitTimingTests {
     private static let isComplete = ProcessInfo.processInfo.environment["PERMAFROST_ALL"] == "1"
 

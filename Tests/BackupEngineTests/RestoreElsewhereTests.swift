@@ -8,7 +8,7 @@ import RepositoryStorage
 import Testing
 
 /// What a second repository is good for.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RestoreElsewhereTests {
     private static let damaged = "pg_data/base/1/1259"
 

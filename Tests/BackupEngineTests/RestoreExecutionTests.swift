@@ -6,7 +6,7 @@ import RepositoryFormats
 import RepositoryStorage
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RestoreExecutionTests {
     private static let parts: Set<String> = ["pg_data/PG_VERSION", "pg_data/base/1/small", "pg_data/base/1/1259"]
 

@@ -4,7 +4,7 @@ import Foundation
 import RepositoryFormats
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SelectiveRestoreTests {
     private static func manifest() throws -> Manifest {
         var manifest = try RestoreFixture.emptyManifest()

@@ -4,7 +4,7 @@ import Testing
 
 /// What can be wrong with the cluster: its directory, its server, its version. Modelled on what PostgreSQL's tests of
 /// damage do: break one thing, see the message, see that nothing was lost.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(10)))
 struct ClusterFaultTests {
     @Test func clusterFaults() async throws {
         try await Site.with { site in

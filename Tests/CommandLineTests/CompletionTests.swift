@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// What a shell offers for the beginning of a command line, asked of the shells themselves.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(2)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(10)))
 struct CompletionTests {
     struct Line: Sendable, CustomTestStringConvertible {
         let text: String

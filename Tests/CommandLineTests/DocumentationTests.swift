@@ -6,7 +6,7 @@ import Testing
 @Suite(.serialized, .keepsScratchOnFailure)
 struct DocumentationTests {
     @Test(
-        .requires(.postgres(15), .permafrost), .timeLimit(.minutes(3)),
+        .requires(.postgres(15), .permafrost), .timeLimit(.minutes(10)),
         arguments: [("README.md", "1000"), ("docs/user-guide.md", "exit code 62")])
     func theCommandsOfAPageWork(page: String, output: String) async throws {
         let blocks = try Page(page).blocks.filter { $0.isRun }

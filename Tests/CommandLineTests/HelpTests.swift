@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// What the program tells of itself.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(2)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(10)))
 struct HelpTests {
     @Test func everyCommandAndOptionHasHelpThatFits() async throws {
         let general = try await help([])

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What bounds a run: bytes a second, calls in flight, its place among other processes.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(10)))
 struct LimitTests {
     @Test func backupAndRestoreKeepToTheirRates() async throws {
         try await withCluster(15) { cluster in

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Where messages go and what they look like there.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(10)))
 struct LogFormTests {
     @Test func logForms() async throws {
         try await Site.with { site in

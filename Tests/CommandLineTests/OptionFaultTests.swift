@@ -4,7 +4,7 @@ import Testing
 
 /// What is wrong with a command line, the environment or a configuration file is told before anything is done:
 /// on standard error, with nothing on standard output.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(2)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(10)))
 struct OptionFaultTests {
     struct Fault: Sendable, CustomTestStringConvertible {
         var arguments: [String]

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Called as pgbackrest, by a link, it stands in for it: in cron jobs, archive_command and scripts.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost), .timeLimit(.minutes(10)))
 struct PgBackRestNameTests {
     @Test(.requires(.postgres(15))) func cronJobsGoOnAsTheyAre() async throws {
         try await withCluster(15) { cluster in

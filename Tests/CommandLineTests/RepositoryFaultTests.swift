@@ -4,7 +4,7 @@ import Testing
 
 /// Repositories that are torn, of others, read-only or in use. Each case breaks a copy of one good repository, and what
 /// fails changes nothing in it.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(10)))
 struct RepositoryFaultTests {
     @Test func repositoryFaults() async throws {
         try await Site.with { site in

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Repositories with holes, and restores that cannot be: said before anything is destroyed where that is possible.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(10)))
 struct RestoreFaultTests {
     @Test func restoreFaults() async throws {
         try await Site.with { site in

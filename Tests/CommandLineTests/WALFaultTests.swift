@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// WAL that is missing, damaged, of others or in the way: nothing wrong enters the archive, and nothing wrong leaves it.
-@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(5)))
+@Suite(.keepsScratchOnFailure, .requires(.permafrost, .postgres(15)), .timeLimit(.minutes(10)))
 struct WALFaultTests {
     @Test func walFaults() async throws {
         try await Site.with { site in

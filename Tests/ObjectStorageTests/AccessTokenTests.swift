@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// Where Google's and Microsoft's tokens come from.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct AccessTokenTests {
     private func tokens(_ transport: ScriptedTransport, _ environment: [String: String] = [:]) -> AccessTokens {
         let retry = RequestRetry(

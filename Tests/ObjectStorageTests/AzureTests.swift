@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// The driver of Azure Blob on days when network and service are not at their best.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct AzureTests {
     private static let key = Secret("a2V5IG9mIHRoZSBhY2NvdW50")
 

@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// Where credentials come from, against a small local server that plays AWS.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct CredentialTests {
     static let expiry = "2033-05-18T03:33:20Z"
     static func json(_ key: String) -> String {

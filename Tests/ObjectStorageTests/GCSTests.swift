@@ -8,7 +8,7 @@ import Synchronization
 import Testing
 
 /// The driver of Google Cloud Storage on days when network and service are not at their best.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct GCSTests {
     private static let quick = RetryPolicy(shortest: .milliseconds(1), longest: .milliseconds(2))
     private static func retry() -> RequestRetry {

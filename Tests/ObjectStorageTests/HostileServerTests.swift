@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// A server that does what networks and services do on a bad day: nothing is lost, and nothing wrong is believed.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(10)))
 struct HostileServerTests {
     private func store(
         _ server: LocalServer, counters: RequestCounters = RequestCounters(), timeout: Duration = .seconds(5),

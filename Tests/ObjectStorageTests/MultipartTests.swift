@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// Uploads in parts to a service that keeps them in memory and goes wrong where a test says so.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct MultipartTests {
     /// What the service has.
     final class Bucket: Sendable {

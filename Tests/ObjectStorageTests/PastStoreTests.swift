@@ -5,7 +5,7 @@ import RepositoryStorage
 import Testing
 
 /// A bucket as it was: which requests are made, and what is refused.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct PastStoreTests {
     private func store(_ transport: ScriptedTransport, at time: Int64 = 1_767_323_050) throws -> PastStore {
         var options = S3Options(bucket: "box")

@@ -5,7 +5,7 @@ import Testing
 
 extension Restoring {
     /// A repository on a file system that runs full: a tmpfs, which only root can mount.
-    @Suite(.timeLimit(.minutes(5)), .enabled(if: geteuid() == 0 || TestRequirement.isCI, "mounting needs root"))
+    @Suite(.timeLimit(.minutes(10)), .enabled(if: geteuid() == 0 || TestRequirement.isCI, "mounting needs root"))
     struct FullRepository {
         @Test("told as such, harmless to what is there, over when there is room", arguments: Majors.rows(0))
         func full(major: Int) async throws {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The referees that `scripts/bootstrap` installs, and the fixtures that drive them, work.
-@Suite(.keepsScratchOnFailure, .timeLimit(.minutes(3)))
+@Suite(.keepsScratchOnFailure, .timeLimit(.minutes(10)))
 struct InstallationTests {
     @Test("initdb, start, write, kill, recover, stop, check", arguments: PostgresInstallation.majorsToTest)
     func serverRuns(major: Int) async throws {
@@ -121,7 +121,7 @@ struct InstallationTests {
 }
 
 /// The runner of processes that all fixtures stand on.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ProcessRunnerTests {
     @Test func statusAndStreamsComeBack() async throws {
         let text = String(repeating: "line\n", count: 50_000)

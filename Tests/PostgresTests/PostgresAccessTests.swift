@@ -96,7 +96,7 @@ private func failure(_ body: () throws -> Void) throws -> BackupError {
 }
 
 @Suite(
-    .serialized, .timeLimit(.minutes(2)),
+    .serialized, .timeLimit(.minutes(10)),
     .enabled(if: Server.isInstalled, "PostgreSQL 15 is not installed: scripts/bootstrap test"))
 struct PostgresAccessTests {
     private let server: Server

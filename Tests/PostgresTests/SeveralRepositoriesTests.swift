@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension BackingUp {
-    @Suite(.timeLimit(.minutes(5))) struct SeveralRepositories {
+    @Suite(.timeLimit(.minutes(10))) struct SeveralRepositories {
         @Test("one that is lost keeps no other from its backup and its expiry", arguments: Majors.rows(1))
         func oneIsLost(major: Int) async throws {
             let options = ["repo1-retention-full": "1", "repo2-retention-full": "1"]

@@ -76,7 +76,7 @@ import Testing
         #expect(files[4] == Self.file("pg_data/104", 15))
     }
 
-    @Test(.timeLimit(.minutes(1))) func carriesManyFiles() throws {
+    @Test(.timeLimit(.minutes(10))) func carriesManyFiles() throws {
         var manifest = try ManifestTests.everything()
         manifest.files = ManifestFiles()
         let count = 50_000

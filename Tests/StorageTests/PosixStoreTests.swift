@@ -5,7 +5,7 @@ import RepositoryStorage
 import Testing
 
 /// What a directory can do that other stores cannot, and how disks fail.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct PosixStoreTests {
     @Test("modes are the ones asked for", arguments: [(0o640, 0o750), (0o600, 0o700), (0o666, 0o777)])
     func modes(file: Int, directory: Int) async throws {

@@ -2,7 +2,7 @@ import RepositoryStorage
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct RateLimitTests {
     @Test(arguments: [64 << 10, 1 << 20, 50 << 20, 1 << 30])
     func `a limit gives so many bytes a second, without bursts`(rate: Int) async throws {

@@ -3,7 +3,7 @@ import RepositoryStorage
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct WrapperTests {
     @Test func readOnlyReadsAndNothingElse() async throws {
         let memory = MemoryStore(capabilities: [.createIfAbsent, .symlinks, .directories])

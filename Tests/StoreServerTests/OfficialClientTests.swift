@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Microsoft's and Google's own clients, and rclone: they sign as we do, and they accept the servers that judge us.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct OfficialClientTests {
     private func clients(_ arguments: [String], stdin: String = "") async throws -> ProcessResult {
         try await ProcessRunner.run(
@@ -142,7 +142,7 @@ struct OfficialClientTests {
 }
 
 /// A server that knows Google's protocol in part: empty objects, pages and conditions are not in it.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct GCSEmulatorTests {
     @Test("gcp-storage-emulator: write, read, list, delete; no creation only if absent")
     func all() async throws {

@@ -161,9 +161,8 @@ func withArchiveLock(
     do {
         try await CommandLocks.onHost(context, [.archive]) { _ in try await body() }
     } catch {
-        let known = error as? BackupError
-        if known?.code != .lockAcquire {
-            let reason = known ?? BackupError(.unhandled, "\(error)")
+        let reason = BackupError(error)
+        if reason.code != .lockAcquire {
             try? spool.write(
                 .failed(code: reason.code, message: reason.description), for: SpoolStatus.global)
         }

@@ -217,10 +217,8 @@ private final class SharedContent: Sendable {
                 throw BackupError(.assertion, "'\(source.path)' is no WAL segment")
             }
             return content
-        } catch let error as BackupError {
-            throw error
         } catch {
-            throw BackupError(.unhandled, "'\(source.path)': \(error)")
+            throw BackupError(error, in: "'\(source.path)'")
         }
     }
 }

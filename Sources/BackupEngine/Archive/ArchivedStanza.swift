@@ -56,10 +56,8 @@ struct ArchivedStanza: Sendable {
     func info() async throws(BackupError) -> ArchiveInfo {
         do {
             return try await loading.value
-        } catch let error as BackupError {
-            throw error
         } catch {
-            throw BackupError(.unhandled, "\(repository.name): \(error)")
+            throw BackupError(error, in: repository.name)
         }
     }
 }

@@ -19,7 +19,8 @@ package final class RepositoryFailures: Sendable {
     /// Goes on without `repository`. Throws the error itself when no other is left, and when the backup was cancelled.
     func record(_ repository: Repository, _ error: any Error) throws {
         if Task.isCancelled || error is CancellationError { throw error }
-        let failure = error as? BackupError ?? BackupError(.unhandled, "\(repository.name): \(error)")
+        let failure = BackupError(error, in: repository.name)
+        if failure.code == .terminated { throw failure }
         let left = state.withLock { state in
             if !state.failed.contains(where: { $0.repository.key == repository.key }) {
                 state.failed.append((repository, failure))

@@ -31,12 +31,8 @@ extension Repository {
     package func describing<Result>(_ body: () async throws -> Result) async throws(BackupError) -> Result {
         do {
             return try await body()
-        } catch let error as StorageError {
-            throw error.error.within(name)
-        } catch let error as BackupError {
-            throw error
         } catch {
-            throw BackupError(.unhandled, "\(name): \(error)")
+            throw BackupError(error, in: name)
         }
     }
 

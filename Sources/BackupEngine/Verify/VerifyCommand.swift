@@ -72,14 +72,8 @@ package struct VerifyCommand: Sendable {
         do {
             let run = VerifyRun(context, repository, stanza: stanza, set: set, deadline: deadline, workers: workers)
             return try await run.execute()
-        } catch is CancellationError {
-            throw BackupError(.terminated, "terminated on signal")
-        } catch let error as BackupError {
-            throw error
-        } catch let error as StorageError {
-            throw error.error.within(repository.name)
         } catch {
-            throw BackupError(.unhandled, "\(repository.name): \(error)")
+            throw BackupError(error, in: repository.name)
         }
     }
 }
