@@ -78,6 +78,12 @@ let package = Package(
                 "RepositoryStorage", "StreamFilters", "Telemetry", .product(name: "Logging", package: "swift-log"),
             ]),
 
+        .target(
+            name: "RepositoryHost",
+            dependencies: [
+                "BackupEngine", "BackupModel", "HTTP", "ObjectStorage", "RepositoryFormats", "RepositoryStorage",
+            ]),
+
         // All that the launcher may link.
         .target(name: "ArchiveShortcut"),
         .executableTarget(name: "permafrost-launcher", dependencies: ["ArchiveShortcut"]),

@@ -50,6 +50,8 @@ package enum RepositoryPaths {
     package static func lock(stanza: String) -> String { "permafrost/\(stanza)/lock" }
     package static func lockFlags(stanza: String) -> String { "permafrost/\(stanza)/locks" }
     package static func probe(stanza: String, name: String) -> String { "permafrost/\(stanza)/probe-\(name)" }
+    /// Info files as they were before a client that may only add replaced them.
+    package static func replaced(stanza: String) -> String { "permafrost/\(stanza)/replaced" }
     package static func verifyState(stanza: String) -> String { "permafrost/\(stanza)/verify" }
 }
 

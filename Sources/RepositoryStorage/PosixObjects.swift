@@ -1,7 +1,8 @@
 import BackupModel
 import Glibc
 
-final class PosixReader: ObjectReader {
+package final class PosixReader: ObjectReader {
+    private var facts = stat()
     private let path: String
     private var descriptor: Int32
     private var remaining = UInt64.max
@@ -10,7 +11,6 @@ final class PosixReader: ObjectReader {
         self.path = path
         // A FIFO would make the opener wait for a writer.
         descriptor = try SystemFile.open(path, O_RDONLY | O_NONBLOCK)
-        var facts = stat()
         if fstat(descriptor, &facts) != 0 { throw SystemFailure(.info, path) }
         if facts.st_mode & S_IFMT != S_IFREG {
             throw SystemFailure(.open, path, number: facts.st_mode & S_IFMT == S_IFDIR ? EISDIR : ENXIO)
@@ -26,7 +26,15 @@ final class PosixReader: ObjectReader {
 
     deinit { if descriptor >= 0 { _ = Glibc.close(descriptor) } }
 
-    func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
+    /// Of all of the object, bytes, when it was opened.
+    package var size: UInt64 { UInt64(clamping: facts.st_size) }
+
+    /// Of another object, or of the same one after it was written to, it is another.
+    package var version: String {
+        "\(facts.st_ino)-\(facts.st_size)-\(facts.st_mtim.tv_sec).\(facts.st_mtim.tv_nsec)"
+    }
+
+    package func read(into buffer: UnsafeMutableRawBufferPointer) async throws -> Int {
         let wanted = Int(min(UInt64(buffer.count), remaining))
         if wanted == 0 { return 0 }
         do throws(SystemFailure) {
@@ -39,7 +47,7 @@ final class PosixReader: ObjectReader {
         }
     }
 
-    func close() async {
+    package func close() async {
         if descriptor >= 0 { _ = Glibc.close(descriptor) }
         descriptor = -1
     }

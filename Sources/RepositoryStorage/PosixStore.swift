@@ -39,6 +39,10 @@ package final class PosixStore: RepositoryStore {
     }
 
     package func read(_ path: String, range: Range<UInt64>?) async throws -> any ObjectReader {
+        try open(path, range: range)
+    }
+
+    package func open(_ path: String, range: Range<UInt64>?) throws(StorageError) -> PosixReader {
         try StoragePath.validate(path)
         return try storage { () throws(SystemFailure) in try PosixReader(systemPath(path), range: range) }
     }
@@ -182,10 +186,12 @@ extension PosixStore {
     }
 
     /// Unique on all hosts that share the file system, and short enough where `file`'s own name is not far too long.
-    func temporaryName(for file: String) -> String {
+    func temporaryName(
+        for file: String, unique: String = String(UInt64.random(in: .min ... .max), radix: 36)
+    ) -> String {
         let directory = SystemDirectory.parent(of: file)
         let base = file.utf8.dropFirst(directory == "/" ? 1 : directory.utf8.count + 1)
-        let unique = "." + String(UInt64.random(in: .min ... .max), radix: 36) + StoragePath.temporarySuffix
+        let unique = "." + unique + StoragePath.temporarySuffix
         var kept = String(base) ?? "object"
         while kept.utf8.count + unique.utf8.count > Int(NAME_MAX), !kept.isEmpty { kept.removeLast() }
         return "\(directory == "/" ? "" : directory)/\(kept)\(unique)"

@@ -41,6 +41,23 @@ enum SystemFile {
         }
     }
 
+    /// From `offset` on, whatever the descriptor's own place is.
+    static func writeAll(
+        _ descriptor: Int32, _ bytes: RawSpan, at offset: UInt64, path: String
+    ) throws(SystemFailure) {
+        var done = 0
+        while done < bytes.byteCount {
+            guard let place = off_t(exactly: offset + UInt64(done)) else {
+                throw SystemFailure(.write, path, number: EFBIG)
+            }
+            let count = bytes.withUnsafeBytes { buffer in
+                uninterrupted { pwrite(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, place) }
+            }
+            if count < 0 { throw SystemFailure(.write, path, unwritten: bytes.byteCount - done) }
+            done += count
+        }
+    }
+
     static func sync(_ descriptor: Int32, path: String) throws(SystemFailure) {
         if uninterrupted({ fsync(descriptor) }) != 0 { throw SystemFailure(.sync, path) }
     }

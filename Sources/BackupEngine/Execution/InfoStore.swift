@@ -27,6 +27,18 @@ extension Repository {
         }
     }
 
+    /// One copy of the file alone, wherever it lies; nil when it is not there.
+    package func archiveInfo(at path: String) async throws(BackupError) -> ArchiveInfo? {
+        guard let bytes = try await readInfo(path) else { return nil }
+        return try ArchiveInfo(parsing: bytes.span.bytes)
+    }
+
+    /// The same.
+    package func backupInfo(at path: String) async throws(BackupError) -> BackupInfo? {
+        guard let bytes = try await readInfo(path) else { return nil }
+        return try BackupInfo(parsing: bytes.span.bytes)
+    }
+
     /// Of a complete backup: `.fileMissing` when it has no `backup.manifest`, even if it has the copy.
     /// - Parameter cipherPass: of ``BackupInfo``.
     package func loadManifest(

@@ -4,13 +4,29 @@ import RepositoryStorage
 
 /// Gives an object, or a part of it, by a `GET` with a range.
 struct RangedSource: DownloadSource {
-    let place: BucketPlace
-    let key: String
+    let describe: @Sendable (ServiceFailure) -> StorageError
     /// The header by which an answer names the version of the object.
     let versionHeader: String
     /// One attempt to get a range (`bytes=5-9`, `bytes=5-`; nil for the whole) of a version (nil for any), which takes
     /// the statuses 412 and 416 for answers.
     let attempt: @Sendable (_ range: String?, _ version: String?) async throws -> HTTPResponse
+
+    init(
+        versionHeader: String, describe: @escaping @Sendable (ServiceFailure) -> StorageError,
+        attempt: @escaping @Sendable (_ range: String?, _ version: String?) async throws -> HTTPResponse
+    ) {
+        self.describe = describe
+        self.versionHeader = versionHeader
+        self.attempt = attempt
+    }
+
+    init(
+        place: BucketPlace, key: String, versionHeader: String,
+        attempt: @escaping @Sendable (_ range: String?, _ version: String?) async throws -> HTTPResponse
+    ) {
+        self.init(
+            versionHeader: versionHeader, describe: { place.error($0, "read", key, code: .fileRead) }, attempt: attempt)
+    }
 
     func open(_ range: Range<UInt64>?, version: String?) async throws -> Download? {
         // What no object can hold is asked for as what none has: some services refuse larger numbers.
@@ -41,7 +57,7 @@ struct RangedSource: DownloadSource {
         }
     }
 
-    func error(_ failure: ServiceFailure) -> StorageError { place.error(failure, "read", key, code: .fileRead) }
+    func error(_ failure: ServiceFailure) -> StorageError { describe(failure) }
 
     /// Bytes that are to be taken from the body.
     private static func length(_ response: HTTPResponse, start: UInt64, end: UInt64) throws -> UInt64 {
