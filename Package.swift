@@ -111,6 +111,13 @@ let package = Package(
         .testTarget(name: "StorageTests", dependencies: ["RepositoryStorage", "BackupModel"]),
         .testTarget(
             name: "ObjectStorageTests", dependencies: ["HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"]),
+        // The contract's tests are StorageTests' own, by links.
+        .testTarget(
+            name: "RepositoryHostTests",
+            dependencies: [
+                "BackupEngine", "BackupModel", "HTTP", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
+                "RepositoryStorage",
+            ]),
         .testTarget(
             name: "BackupEngineTests",
             dependencies: [

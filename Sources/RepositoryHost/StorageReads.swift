@@ -75,7 +75,7 @@ extension StorageService.Call {
         let from = request.parameter("from")
         var entries = try await store.list(path, prefix: request.parameter("prefix") ?? "", from: nil).entries[...]
         if let from { entries = entries.drop { !from.utf8.lexicographicallyPrecedes($0.name.utf8) } }
-        let page = entries.prefix(HostWire.pageSize)
+        let page = entries.prefix(service.pageSize)
         var headers: HTTPHeaders = ["Content-Type": "text/plain"]
         if page.count < entries.count, let last = page.last {
             headers[HostWire.nextHeader] = PercentEncoding.encode(last.name)

@@ -16,6 +16,8 @@ package struct StorageService: Sendable {
     let threads: WorkerThreads
     /// Bodies that are being read or written at once: each has a buffer.
     private let buffers: CallSlots
+    /// Entries of a list in one answer.
+    let pageSize: Int
     /// Uploads end with the kernel's run: bytes that were not synced are gone with it, and nobody would know.
     private let boot: String
 
@@ -25,13 +27,14 @@ package struct StorageService: Sendable {
 
     package init(
         _ volumes: [HostVolume], _ authorization: HostAuthorization, _ locks: HostLocks, threads: WorkerThreads,
-        buffers: CallSlots
+        buffers: CallSlots, pageSize: Int = 10_000
     ) {
         self.volumes = Dictionary(volumes.map { ($0.repository.key, $0) }) { first, _ in first }
         self.authorization = authorization
         self.locks = locks
         self.threads = threads
         self.buffers = buffers
+        self.pageSize = pageSize
         boot = String(ProcessIdentity.current().boot.filter { $0 != "-" }.prefix(12))
     }
 
@@ -49,6 +52,9 @@ package struct StorageService: Sendable {
             }
         }
     }
+
+    /// Gives up the locks of clients that are gone: to be called now and then.
+    package func endOldLocks() { locks.endOld() }
 
     private static func refusal(_ error: StorageError) -> ServerResponse {
         ServerResponse(

@@ -26,8 +26,7 @@ struct HostTarget: UploadTarget {
     }
 
     private func isThere(_ bytes: [UInt8]) async throws -> Bool {
-        let request = store.request("GET", .object, path)
-        return try await store.client.attemptWhole(request, action: "read").body == bytes
+        try await store.client.answer(store.request("GET", .object, path), action: "read") { $1 == bytes }
     }
 
     func begin() async throws -> any PartUpload {

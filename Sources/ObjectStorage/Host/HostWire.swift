@@ -33,8 +33,6 @@ package enum HostWire {
 
     /// Header of a list that goes on: what `from` is to be.
     package static let nextHeader = "X-Permafrost-Next"
-    /// Entries of one answer.
-    package static let pageSize = 10_000
     /// Paths of one request.
     package static let deletionSize = 1000
 
