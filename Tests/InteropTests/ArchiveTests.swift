@@ -7,10 +7,7 @@ extension SideBySide {
     @Suite(.timeLimit(.minutes(10))) struct Archive {
         @Test(
             "segments, partial ones, history and backup files",
-            arguments: Combination.rows([
-                Combination(major: 15, compress: "lz4"), Combination(major: 17, compress: "none"),
-                Combination(major: 18, compress: "bz2"),
-            ]))
+            arguments: Combination.rows(Combination(major: 15, compress: "lz4")))
         func pushAndGet(_ row: Combination) async throws {
             try await withPair(row.major, options: ["compress-type": row.compress]) { pair in
                 try await pair.ours.run("stanza-create")
@@ -19,7 +16,7 @@ extension SideBySide {
             }
         }
 
-        @Test("encrypted ones", arguments: Combination.rows([Combination(major: 15, compress: "gz")]))
+        @Test("encrypted ones", arguments: Combination.rows(Combination(major: 15, compress: "gz")))
         func pushAndGetEncrypted(_ row: Combination) async throws {
             let options = [
                 "compress-type": row.compress, "repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "of both",

@@ -23,7 +23,7 @@ struct Chains {
     static let bundle = ["repo1-bundle": "y", "repo1-bundle-size": "1MiB", "process-max": "2"]
     static let block = bundle.merging(["repo1-block": "y"]) { $1 }
     static let cipher = ["repo1-cipher-type": "aes-256-cbc", "repo1-cipher-pass": "correct horse battery staple"]
-    static let rows = (Combination.runsAll ? allRows : [allRows[2], allRows[7]])
+    static let rows = (Combination.runsAll ? allRows : [allRows[7]])
         .filter { TestRequirement.required([.postgres($0.major)]) }
 
     private static let allRows = [

@@ -33,9 +33,9 @@ struct Combination: Sendable, CustomTestStringConvertible {
     /// Whether every combination is to be run, and not only a few.
     static let runsAll = TestRequirement.runsAll
 
-    /// All with `PERMAFROST_ALL=1`, otherwise these; without those that cannot run here.
-    static func rows(_ few: [Combination]) -> [Combination] {
-        (runsAll ? all : few).filter { TestRequirement.required([.postgres($0.major)]) }
+    /// All with `PERMAFROST_ALL=1`, otherwise this one; without those that cannot run here.
+    static func rows(_ one: Combination) -> [Combination] {
+        (runsAll ? all : [one]).filter { TestRequirement.required([.postgres($0.major)]) }
     }
 
     /// One on each version with `PERMAFROST_ALL=1`, otherwise only this one.

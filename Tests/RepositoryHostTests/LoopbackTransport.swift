@@ -123,7 +123,7 @@ struct HostUnderTest {
         var options = HostOptions(origin: HTTPOrigin(host: "host.test", port: 8432), repositoryKey: 1)
         options.partSize = partSize
         let retry = RequestRetry(
-            limit: .seconds(30), counters: RequestCounters(), wait: RetryPolicy(shortest: .zero), sleep: { _ in })
+            limit: .seconds(1), counters: RequestCounters(), wait: RetryPolicy(shortest: .zero), sleep: { _ in })
         return HostStore(
             options, LoopbackTransport(service, as: client, losing: loss), retry, now: { Int64(time(nil)) })
     }
