@@ -19,6 +19,8 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -67,6 +69,14 @@ let package = Package(
                 "BackupModel", "CCrypto", "Checksums", "HTTP", "RepositoryStorage",
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
+        .target(
+            name: "CertificateAuthority",
+            dependencies: [
+                "BackupModel", "RepositoryStorage",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+                .product(name: "X509", package: "swift-certificates"),
+            ]),
         .target(name: "PostgresAccess", dependencies: ["BackupModel", "PostgresFormats", "CPostgres", "CLinux"]),
         .target(
             name: "Telemetry",
@@ -90,8 +100,9 @@ let package = Package(
         .executableTarget(
             name: "permafrost",
             dependencies: [
-                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "HTTP", "ObjectStorage", "PostgresFormats",
-                "RepositoryStorage", "Telemetry",
+                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority", "HTTP",
+                "ObjectStorage",
+                "PostgresFormats", "RepositoryStorage", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
 
@@ -118,6 +129,8 @@ let package = Package(
                 "BackupEngine", "BackupModel", "HTTP", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
                 "RepositoryStorage",
             ]),
+        .testTarget(
+            name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority", "BackupModel", "TestSupport"]),
         .testTarget(
             name: "BackupEngineTests",
             dependencies: [

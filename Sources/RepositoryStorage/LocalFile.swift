@@ -13,7 +13,11 @@ package enum LocalFile {
 
     /// Writes a file so that, whatever happens, either the old or the new content is there; durable on return. Its
     /// directory must exist.
-    package static func writeDurably(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o640) throws(BackupError) {
+    /// - Parameter isNew: throws `.fileExists` when the file is there; of several concurrent callers one succeeds.
+    package static func writeDurably(
+        _ path: String, _ bytes: [UInt8], mode: UInt32 = 0o640, isNew: Bool = false
+    ) throws(BackupError) {
+        var isThere = false
         try described { () throws(SystemFailure) in
             let temporary =
                 path + "." + String(UInt64.random(in: .min ... .max), radix: 36) + StoragePath.temporarySuffix
@@ -23,13 +27,20 @@ package enum LocalFile {
                 try SystemFile.setMode(descriptor, mode, path: temporary)
                 try SystemFile.writeAll(descriptor, bytes.span.bytes, path: temporary)
                 try SystemFile.sync(descriptor, path: temporary)
-                try SystemFile.rename(temporary, to: path)
+                if isNew {
+                    try SystemFile.renameIfAbsent(temporary, to: path)
+                } else {
+                    try SystemFile.rename(temporary, to: path)
+                }
             } catch {
                 _ = unlink(temporary)
+                isThere = isNew && error.number == EEXIST
+                if isThere { return }
                 throw error
             }
             try SystemDirectory.sync(SystemDirectory.parent(of: path))
         }
+        if isThere { throw BackupError(.fileExists, "'\(path)' is there already") }
     }
 
     /// Makes a directory with its parents, durably, with exactly `mode`. One that exists is left as it is.

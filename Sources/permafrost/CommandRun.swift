@@ -142,7 +142,7 @@ struct CommandRun {
             try await RepositoryFileCommands(context).put(StandardStreams.read)
         case .repoRm:
             try await RepositoryFileCommands(context).remove()
-        case .help, .version, .completion, .server, .serverPing:
+        case .help, .version, .completion, .server, .serverPing, .tls:
             throw BackupError(
                 .featureNotSupported,
                 "command '\(configuration.command.rawValue)' is known but not supported by this version of Permafrost")

@@ -28,6 +28,10 @@ struct Program {
                 print(text)
                 return 0
             }
+            if configuration.command == .tls {
+                try CertificateComposition.run(configuration)
+                return 0
+            }
             try requireOrdinaryUser(configuration)
         } catch {
             CommandLog.reportWithoutConfiguration(error, arguments: arguments)

@@ -36,5 +36,5 @@ let minimalLines = [
     "--stanza=main --pg1-path=/data archive-get", "--stanza=main archive-push", "--stanza=main --pg1-path=/data backup",
     "check", "--stanza=main expire", "info", "--stanza=main --pg1-path=/data restore", "start", "stop",
     "--stanza=main --pg1-path=/data stanza-create", "--stanza=main --pg1-path=/data stanza-delete",
-    "--stanza=main --pg1-path=/data stanza-upgrade", "version", "help",
+    "--stanza=main --pg1-path=/data stanza-upgrade", "tls", "version", "help",
 ]

@@ -22,6 +22,8 @@ package enum Command: String, CaseIterable, Sendable {
     case stanzaUpgrade = "stanza-upgrade"
     case start
     case stop
+    /// Ours.
+    case tls
     case verify
     case version
 }

@@ -24,6 +24,7 @@ extension Command {
         case .stanzaUpgrade: "take a stanza to a new major version of PostgreSQL"
         case .start: "allow commands to run again"
         case .stop: "keep commands from running"
+        case .tls: "make certificates for hosts that work together"
         case .verify: "read a repository back and check all of it"
         case .version: "show the version"
         }
@@ -39,6 +40,7 @@ extension Command {
         case .repoGet, .repoPut, .repoRm: " FILE"
         case .repoLs: " [PATH]"
         case .serverPing: " [HOST]"
+        case .tls: " init [NAME] | issue NAME... | renew [NAME...]"
         default: ""
         }
     }
@@ -85,6 +87,12 @@ extension Command {
         case .stop:
             "Commands of the stanza, or of all stanzas without --stanza, end with an error until start is run. With "
                 + "--force those that run now are ended as well."
+        case .tls:
+            "init makes a certificate authority. issue makes a certificate and its key, for a host that is server, client "
+                + "or both; the first name is the one of tls-server-auth, more names and addresses may follow. renew, to "
+                + "be run daily, renews certificates that have less than a third of their life left, with the same names "
+                + "and key; 'renew ca' the authority's own. The configuration is not read. Certificates from elsewhere "
+                + "work as well."
         case .annotate:
             "Notes are given with --annotation=key=value, as often as need be; one without a value is removed. The backup "
                 + "is changed in every repository that has it, or in the one that --repo names."

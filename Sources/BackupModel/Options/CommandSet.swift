@@ -29,10 +29,11 @@ package struct CommandSet: OptionSet, Sendable {
     package static let version = CommandSet(rawValue: 1 << 22)
 
     package static let completion = CommandSet(rawValue: 1 << 23)
+    package static let tls = CommandSet(rawValue: 1 << 24)
 
-    package static let all = CommandSet(rawValue: 1 << 24 - 1)
+    package static let all = CommandSet(rawValue: 1 << 25 - 1)
     /// Those that read the configuration.
-    package static let running = all.subtracting([.completion, .help, .version])
+    package static let running = all.subtracting([.completion, .help, .tls, .version])
     /// Those that work on repositories.
     package static let work = running.subtracting([.server, .serverPing, .start, .stop])
     package static let stanza = running.subtracting([.server, .serverPing])
@@ -75,6 +76,7 @@ extension Command {
         case .stanzaUpgrade: .stanzaUpgrade
         case .start: .start
         case .stop: .stop
+        case .tls: .tls
         case .verify: .verify
         case .version: .version
         }
@@ -90,7 +92,8 @@ extension Command {
 
     package var takesParameters: Bool {
         switch self {
-        case .archiveGet, .archivePush, .completion, .help, .repoGet, .repoLs, .repoPut, .repoRm, .serverPing: true
+        case .archiveGet, .archivePush, .completion, .help, .repoGet, .repoLs, .repoPut, .repoRm, .serverPing, .tls:
+            true
         default: false
         }
     }

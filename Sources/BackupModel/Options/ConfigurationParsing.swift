@@ -13,13 +13,15 @@ extension Configuration {
         var warnings: [String] = []
         var sections = try ConfigSections([])
         var plan = ConfigFilePlan([:])
-        if line.command.readsConfiguration {
-            guard line.command.isSupported else {
-                throw BackupError(
-                    .featureNotSupported,
-                    "command '\(line.command.rawValue)' is known but not supported by this version of Permafrost")
-            }
+        guard line.command.isSupported else {
+            throw BackupError(
+                .featureNotSupported,
+                "command '\(line.command.rawValue)' is known but not supported by this version of Permafrost")
+        }
+        if line.command.readsConfiguration || line.command == .tls {
             try addEnvironment(environment, for: line.command, to: &line.options, warnings: &warnings)
+        }
+        if line.command.readsConfiguration {
             plan = ConfigFilePlan(line.options, isPgBackRest: ProgramVersion.isPgBackRest(programPath))
             sections = try ConfigSections(try readFiles(plan))
         }
@@ -91,6 +93,6 @@ extension Configuration {
 }
 
 extension Command {
-    /// `help`, `version` and `completion` work even where the configuration is broken.
-    package var readsConfiguration: Bool { self != .help && self != .version && self != .completion }
+    /// `help`, `version`, `completion` and `tls` work even where the configuration is broken, or not there yet.
+    package var readsConfiguration: Bool { CommandSet.running.contains(asSet) }
 }

@@ -37,6 +37,8 @@ extension OptionDefinition {
                 + "are taken as right."
         case .force where command == .stop:
             "Ends running commands with a signal."
+        case .force where command == .tls:
+            "issue replaces a certificate that is there, for the same key; renew renews what is not due yet."
         case .force where command == .stanzaDelete:
             "Deletes the stanza although PostgreSQL is running."
         case .force where command == .backup:
@@ -56,6 +58,11 @@ extension OptionDefinition {
         case .jobRetry:
             "Calls to a repository that failed for a reason that may pass, such as a file server that restarts, are "
                 + "made again: soon, then after each job-retry-interval."
+        case .tlsDays:
+            "By default 3650 for init and 90 for issue; renew keeps the time that a certificate had. None outlasts the "
+                + "authority."
+        case .tlsPath:
+            "It holds ca.crt and ca.key of the authority, and NAME.crt and NAME.key for each certificate."
         case .pgVersionForce:
             "For builds of PostgreSQL whose control file and WAL carry numbers of their own. They must be laid out as "
                 + "those of the version named."

@@ -92,6 +92,8 @@ package enum OptionName: String, CaseIterable, Sendable {
     case tablespaceMap = "tablespace-map"
     case tablespaceMapAll = "tablespace-map-all"
     case recoveryOption = "recovery-option"
+    case tlsDays = "tls-days"
+    case tlsPath = "tls-path"
     case tlsServerCaFile = "tls-server-ca-file"
     case tlsServerCertFile = "tls-server-cert-file"
     case tlsServerKeyFile = "tls-server-key-file"

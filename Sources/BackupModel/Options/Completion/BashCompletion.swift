@@ -104,6 +104,9 @@ struct BashCompletion {
                             mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
                             ;;
                         completion) mapfile -t COMPREPLY < <(compgen -W 'bash zsh fish' -- "$cur") ;;
+                        tls)
+                            [[ -n $parameter ]] || mapfile -t COMPREPLY < <(compgen -W 'init issue renew' -- "$cur")
+                            ;;
                         archive-push | archive-get)
                             compopt -o filenames 2> /dev/null
                             mapfile -t COMPREPLY < <(compgen -f -- "$cur")

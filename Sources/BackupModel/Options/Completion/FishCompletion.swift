@@ -97,6 +97,8 @@ struct FishCompletion {
                             end
                         case completion
                             string join \\n -- bash zsh fish
+                        case tls
+                            test -n "$parameter"; or string join \\n -- init issue renew
                         case archive-push archive-get
                             __fish_complete_path "$current"
                     end

@@ -104,6 +104,7 @@ struct ZshCompletion {
                             fi
                             ;;
                         completion) compadd -- bash zsh fish ;;
+                        tls) [[ -n $parameter ]] || compadd -- init issue renew ;;
                         archive-push|archive-get) _files ;;
                     esac
                 fi

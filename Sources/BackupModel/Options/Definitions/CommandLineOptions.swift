@@ -23,8 +23,9 @@ extension OptionDefinition {
             .dryRun, .bool, .commandLine, [.expire], default: "n",
             summary: "say what would be removed, and remove nothing"),
         OptionDefinition(
-            .force, .bool, .commandLine, [.backup, .restore, .stanzaCreate, .stanzaDelete, .stop], default: "n",
+            .force, .bool, .commandLine, [.backup, .restore, .stanzaCreate, .stanzaDelete, .stop, .tls], default: "n",
             overrides: [
+                OptionOverride([.tls], summary: "replace certificates that are still valid"),
                 OptionOverride([.backup], dependency: Dependency(.online, in: ["n"])),
                 OptionOverride([.stanzaCreate], isInternal: true),
             ],
@@ -93,6 +94,12 @@ extension OptionDefinition {
             dependency: Dependency(.type, in: ["default", "lsn", "name", "standby", "time", "xid"]),
             example: "latest",
             summary: "the timeline that recovery follows"),
+        OptionDefinition(
+            .tlsDays, .integer, .commandLine, [.tls], ranges: [OptionRange("1", "36500")], example: "365",
+            summary: "for how many days a certificate is valid"),
+        OptionDefinition(
+            .tlsPath, .path, .commandLine, [.tls], default: "/etc/permafrost/tls", example: "/srv/tls",
+            summary: "directory of the certificate authority"),
         OptionDefinition(
             .type, .enumeration, .commandLine, [.backup, .info, .restore], required: true,
             overrides: [
