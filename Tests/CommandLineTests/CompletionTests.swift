@@ -41,7 +41,8 @@ struct CompletionTests {
         Line("info --output=json --log-level-c", offers: ["--log-level-console="]),
         Line("backup --annotation=a=b --sta", offers: ["--stanza="]),
         Line("help ba", offers: ["backup"]), Line("help backup compress-t", offers: ["compress-type"]),
-        Line("completion ", offers: ["bash", "zsh", "fish"]),
+        Line("completion ", offers: ["bash", "zsh", "fish"]), Line("tls ", offers: ["init", "issue", "renew"]),
+        Line("tls issue db1 ", offers: [], omits: ["renew"]), Line("tls --tls-d", offers: ["--tls-days="]),
         // Secrets, internal options, and those that this version refuses.
         Line("backup --repo1-c", offers: [], omits: ["--repo1-cipher-pass="]),
         Line("backup --exec", offers: [], omits: ["--exec-id="]),
