@@ -62,6 +62,7 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "NIOTLS", package: "swift-nio"),
             ]),
         .target(
             name: "ObjectStorage",
@@ -120,6 +121,12 @@ let package = Package(
             name: "StreamFiltersTests",
             dependencies: ["StreamFilters", "BackupModel", "PostgresFormats", "Checksums", "CCompression"]),
         .testTarget(name: "StorageTests", dependencies: ["RepositoryStorage", "BackupModel"]),
+        .testTarget(
+            name: "HTTPTests",
+            dependencies: [
+                "HTTP", "BackupModel",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]),
         .testTarget(
             name: "ObjectStorageTests", dependencies: ["HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"]),
         // The contract's tests are StorageTests' own, by links.

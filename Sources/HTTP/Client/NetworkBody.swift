@@ -1,9 +1,5 @@
 import AsyncHTTPClient
-import Glibc
 import NIOCore
-import NIOHTTP1
-import NIOPosix
-import NIOSSL
 
 /// What follows the head of an answer. It is read from the connection only as fast as it is asked for.
 ///
@@ -44,62 +40,5 @@ final class NetworkBody: HTTPBody, @unchecked Sendable {
     func close() async {
         iterator = nil
         piece = ByteBuffer()
-    }
-}
-
-extension TransportError {
-    init(_ error: any Error, _ origin: HTTPOrigin) {
-        switch error {
-        case is CancellationError: self.init(.cancelled, "cancelled")
-        case let error as HTTPClientError: self.init(error, origin)
-        case let error as NIOSSLError: self.init(error, origin)
-        case let error as NIOSSLExtraError:
-            self.init(.certificate, "the certificate of \(origin.authority) is not trusted: \(error)")
-        case let error as ChannelError: self.init(error, origin)
-        case let error as NIOConnectionError: self.init(error, origin)
-        case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
-            self.init(.notConnected, "no connection to \(origin.authority): \(error)")
-        case is BoringSSLError: self.init(.certificate, "no TLS with \(origin.authority): \(error)")
-        default: self.init(.broken, "the connection to \(origin.authority) broke: \(error)")
-        }
-    }
-
-    private init(_ error: HTTPClientError, _ origin: HTTPOrigin) {
-        switch error {
-        case .cancelled: self.init(.cancelled, "cancelled")
-        case .readTimeout, .writeTimeout, .deadlineExceeded:
-            self.init(.timeout, "\(origin.authority) was silent for too long")
-        case .connectTimeout, .tlsHandshakeTimeout, .httpProxyHandshakeTimeout, .getConnectionFromPoolTimeout:
-            self.init(.notConnected, "no connection to \(origin.authority) in time")
-        case .proxyAuthenticationRequired:
-            self.init(.notConnected, "the proxy on the way to \(origin.authority) wants a login")
-        case .remoteConnectionClosed: self.init(.broken, "\(origin.authority) closed the connection")
-        default: self.init(.broken, "the connection to \(origin.authority) broke: \(error)")
-        }
-    }
-
-    private init(_ error: NIOSSLError, _ origin: HTTPOrigin) {
-        switch error {
-        case .handshakeFailed(let reason):
-            self.init(.certificate, "no TLS with \(origin.authority): \(reason)")
-        case .unableToValidateCertificate, .noCertificateToValidate:
-            self.init(.certificate, "the certificate of \(origin.authority) is not trusted: \(error)")
-        case .uncleanShutdown: self.init(.broken, "\(origin.authority) closed the connection")
-        default: self.init(.broken, "the connection to \(origin.authority) broke: \(error)")
-        }
-    }
-
-    private init(_ error: ChannelError, _ origin: HTTPOrigin) {
-        switch error {
-        case .connectTimeout: self.init(.notConnected, "no connection to \(origin.authority) in time")
-        default: self.init(.broken, "the connection to \(origin.authority) broke: \(error)")
-        }
-    }
-
-    private init(_ error: NIOConnectionError, _ origin: HTTPOrigin) {
-        let reasons = error.connectionErrors.map { "\($0.error)" }
-        let dns = [error.dnsAError, error.dnsAAAAError].compactMap { $0.map { "\($0)" } }
-        let why = (reasons.isEmpty ? dns : reasons).first ?? "no address"
-        self.init(.notConnected, "no connection to \(origin.authority): \(why)")
     }
 }

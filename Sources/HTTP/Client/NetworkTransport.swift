@@ -11,6 +11,7 @@ import Synchronization
 package final class NetworkTransport: HTTPTransport {
     private let options: TransportOptions
     private let tls: TLSConfiguration
+    private let authorities: [NIOSSLCertificate]
     private let clients = Mutex<[ProxyRules.Proxy?: HTTPClient]>([:])
 
     /// A body is copied out in pieces of this size, as the connection takes them.
@@ -21,7 +22,7 @@ package final class NetworkTransport: HTTPTransport {
     /// - Throws: when the certificates cannot be read.
     package init(_ options: TransportOptions) throws(BackupError) {
         self.options = options
-        tls = try Self.tlsConfiguration(options)
+        (tls, authorities) = try Self.tlsConfiguration(options)
     }
 
     deinit {
@@ -31,7 +32,8 @@ package final class NetworkTransport: HTTPTransport {
     }
 
     package func send(_ request: HTTPRequest) async throws(TransportError) -> HTTPResponse {
-        let client = client(for: options.proxies.proxy(for: request.origin))
+        let proxy = options.proxies.proxy(for: request.origin)
+        let client = client(for: proxy)
         do {
             // Time limits are those of silence: what moves may take as long as it takes.
             let response = try await client.execute(Self.outgoing(request), deadline: .now() + .hours(24 * 7))
@@ -39,8 +41,19 @@ package final class NetworkTransport: HTTPTransport {
             return HTTPResponse(
                 status: Int(response.status.code), headers: headers, body: NetworkBody(response.body, request.origin))
         } catch {
+            if proxy == nil, TLSFailure(error)?.isDistrust == true, let flaw = await flaw(of: request.origin) {
+                throw TransportError(
+                    .certificate, "the certificate of \(request.origin.authority) is not trusted: \(flaw)")
+            }
             throw TransportError(error, request.origin)
         }
+    }
+
+    /// Why a server's certificate did not pass.
+    private func flaw(of origin: HTTPOrigin) async -> String? {
+        let time = TimeAmount.nanoseconds(min(options.timeout, .seconds(5)).nanoseconds)
+        guard let certificate = await CertificateProbe.certificate(of: origin, tls, within: time) else { return nil }
+        return TLSFailure.flaw(certificate, authorities: authorities).text
     }
 
     private func client(for proxy: ProxyRules.Proxy?) -> HTTPClient {
@@ -89,12 +102,15 @@ package final class NetworkTransport: HTTPTransport {
         return outgoing
     }
 
-    private static func tlsConfiguration(_ options: TransportOptions) throws(BackupError) -> TLSConfiguration {
+    private static func tlsConfiguration(
+        _ options: TransportOptions
+    ) throws(BackupError) -> (TLSConfiguration, [NIOSSLCertificate]) {
         var tls = TLSConfiguration.makeClientConfiguration()
-        tls.minimumTLSVersion = .tlsv12
+        tls.minimumTLSVersion = options.minimumTLS == .v13 ? .tlsv13 : .tlsv12
         if !options.verifiesPeer { tls.certificateVerification = .none }
         if let ciphers = options.ciphers { tls.cipherSuites = try CipherList.validated(ciphers) }
-        guard options.caFile != nil || options.caPath != nil else { return tls }
+        try setCertificate(options, &tls)
+        guard options.caFile != nil || options.caPath != nil else { return (tls, []) }
         var roots: [NIOSSLCertificate] = []
         if let file = options.caFile {
             do {
@@ -116,7 +132,24 @@ package final class NetworkTransport: HTTPTransport {
             throw BackupError(.fileInvalid, "no certificate in \(places.joined(separator: " and "))")
         }
         tls.trustRoots = .certificates(roots)
-        return tls
+        return (tls, roots)
+    }
+
+    /// Our own, for servers that ask who we are.
+    private static func setCertificate(
+        _ options: TransportOptions, _ tls: inout TLSConfiguration
+    ) throws(BackupError) {
+        guard let certificateFile = options.certificateFile, let keyFile = options.keyFile else {
+            guard options.certificateFile == nil, options.keyFile == nil else {
+                throw BackupError(.optionInvalid, "a client certificate needs its key, and a key its certificate")
+            }
+            return
+        }
+        let chain = try CertificateFiles.certificates(certificateFile)
+        let key = try CertificateFiles.key(keyFile)
+        try CertificateFiles.check(chain[0], certificateFile, key, keyFile)
+        tls.certificateChain = chain.map { .certificate($0) }
+        tls.privateKey = .privateKey(key)
     }
 }
 

@@ -6,6 +6,11 @@ package struct TransportOptions: Sendable {
     package var caFile: String?
     /// A directory of such files; with `caFile` either will do.
     package var caPath: String?
+    /// Our certificate (PEM), with those between it and its authority behind it, and its key: for servers that want one.
+    /// Both are read when the transport is made. The key must be readable by its owner only, or by root and a group.
+    package var certificateFile: String?
+    package var keyFile: String?
+    package var minimumTLS = MinimumTLS.v12
     /// False takes any certificate of anybody.
     package var verifiesPeer = true
     /// Those of TLS 1.2 by OpenSSL's names, with colons between them; nil for the library's choice.
@@ -15,4 +20,9 @@ package struct TransportOptions: Sendable {
     package var proxies = ProxyRules([:])
 
     package init() {}
+
+    package enum MinimumTLS: Sendable {
+        case v12
+        case v13
+    }
 }

@@ -1,0 +1,252 @@
+import BackupModel
+import Foundation
+import Testing
+
+@testable import HTTP
+
+/// Certificates on both sides, with our own client.
+struct TLSServerTests {
+    private static func transport(
+        _ client: String?, authority: String = "ca", _ change: (inout TransportOptions) -> Void = { _ in }
+    ) throws -> NetworkTransport {
+        let certificates = try Certificates.shared.get()
+        var options = TransportOptions()
+        options.caFile = certificates.path(authority + ".crt")
+        if let client {
+            options.certificateFile = certificates.pair(client).certificate
+            options.keyFile = certificates.pair(client).key
+        }
+        options.minimumTLS = .v13
+        options.timeout = .seconds(10)
+        change(&options)
+        return try NetworkTransport(options)
+    }
+
+    private static func get(
+        _ path: String, _ server: TestServer, _ transport: NetworkTransport, host: String = "localhost"
+    ) async throws(TransportError) -> String {
+        let response = try await transport.send(HTTPRequest("GET", server.origin(host: host), path: path))
+        return String(decoding: try await response.body.collect(limit: 1 << 20), as: UTF8.self)
+    }
+
+    @Test(arguments: ["localhost", "127.0.0.1"])
+    func theNameOfAClient(_ host: String) async throws {
+        let server = try await TestServer.tls()
+        let transport = try Self.transport("client")
+        for _ in 0..<3 {
+            #expect(try await Self.get("/who", server, transport, host: host) == #"certificate(commonName: "client")"#)
+        }
+        #expect(server.log.isEmpty)
+        await server.stop()
+    }
+
+    /// Who is refused, what the client says of it, what the server does.
+    @Test(arguments: [
+        ("stranger", "ca", "does not know", "is of another authority, 'Test other'"),
+        ("expired-client", "ca", "ours has expired", "its certificate 'expired-client' expired at 2"),
+        (nil, "ca", "we have shown none", "no certificate"),
+        ("for-servers-only", "ca", "does not accept ours", "is for another use"),
+    ] as [(String?, String, String, String)])
+    func clientsThatAreRefused(_ client: String?, _ authority: String, _ ours: String, _ theirs: String) async throws {
+        let server = try await TestServer.tls()
+        let transport = try Self.transport(client, authority: authority)
+        // The refusal arrives after the handshake; often enough it must be understood.
+        for _ in 0..<10 {
+            do {
+                let answer = try await Self.get("/who", server, transport)
+                Issue.record("let in: \(answer)")
+            } catch {
+                #expect(error.kind == .certificate && error.reason.contains(ours), "\(error.kind): \(error)")
+            }
+        }
+        let line = try await server.logged("connection refused from ")
+        #expect(line?.contains(theirs) == true, "\(line ?? "nothing")")
+        #expect(server.log.count <= 3, "\(server.log)")
+        #expect(server.handler.events.all.isEmpty)
+        await server.stop()
+    }
+
+    /// The same while a large body is being sent.
+    @Test
+    func aRefusalInTheMiddleOfABody() async throws {
+        let server = try await TestServer.tls()
+        let transport = try Self.transport("stranger")
+        var errors: [TransportError] = []
+        for _ in 0..<10 {
+            var request = HTTPRequest("PUT", server.origin(), path: "/count")
+            request.body = [UInt8](repeating: 1, count: 4 << 20)
+            do throws(TransportError) {
+                _ = try await transport.send(request)
+                Issue.record("let in")
+            } catch {
+                errors.append(error)
+            }
+        }
+        #expect(errors.count { $0.kind == .certificate } >= 8, "\(errors.map { "\($0.kind): \($0)" })")
+        await server.stop()
+    }
+
+    @Test
+    func aClientWithoutAName() async throws {
+        let server = try await TestServer.tls()
+        let response = try await Self.transport("nameless").send(HTTPRequest("GET", server.origin(), path: "/who"))
+        #expect(response.status == 403)
+        #expect(String(decoding: try await response.body.collect(limit: 1000), as: UTF8.self).contains("common name"))
+        #expect(try await server.logged("a certificate without a common name") != nil)
+        await server.stop()
+    }
+
+    @Test(arguments: [
+        ("expired-server", "ca", "localhost", "'expired-server' expired at 2"),
+        ("server", "other", "localhost", "is of another authority, 'Test ca'"),
+        ("elsewhere", "ca", "localhost", "is for another host name"),
+        ("elsewhere", "ca", "127.0.0.1", "is for another host name"),
+    ])
+    func serversThatAreRefused(_ name: String, _ authority: String, _ host: String, _ reason: String) async throws {
+        let certificates = try Certificates.shared.get()
+        let server = try await TestServer.tls(certificates.pair(name))
+        let transport = try Self.transport("client", authority: authority)
+        do {
+            let answer = try await Self.get("/who", server, transport, host: host)
+            Issue.record("trusted: \(answer)")
+        } catch {
+            #expect(error.kind == .certificate && error.reason.contains(reason), "\(error.kind): \(error)")
+        }
+        if name == "expired-server" { #expect(server.log.first?.contains("expired at") == true) }
+        await server.stop()
+    }
+
+    @Test
+    func whatIsNoTLS() async throws {
+        let server = try await TestServer.tls()
+        let port = server.port
+        _ = try await RawConnection.exchange("GET / HTTP/1.1\r\nHost: h\r\n\r\n", port: port)
+        #expect(try await server.logged("HTTP without TLS") != nil)
+        try await apart {
+            for seed in 0..<20 {
+                var random = UInt64(seed) &* 0x9e37_79b9_7f4a_7c15 | 1
+                let connection = try RawConnection(port: port)
+                connection.send(
+                    (0..<5000).map { _ in
+                        random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                        return UInt8(random >> 56)
+                    })
+                _ = connection.receiveAll()
+            }
+        }
+        #expect(try await server.logged("no TLS") != nil || server.log.count > 1)
+        #expect(server.log.count < 20)
+        let old = try await apart {
+            try run(
+                "/usr/bin/openssl", ["s_client", "-connect", "localhost:\(port)", "-tls1_2"], input: "Q\n")
+        }
+        #expect(old.status != 0)
+        #expect(try await server.logged("older than TLS 1.3") != nil)
+        #expect(try await Self.get("/who", server, try Self.transport("client")).contains("client"))
+        await server.stop()
+    }
+
+    @Test
+    func aHandshakeThatNeverComes() async throws {
+        let server = try await TestServer.tls(nil, .impatient)
+        #expect(try await RawConnection.exchange("", port: server.port) == "")
+        #expect(try await server.logged("no TLS handshake") != nil)
+        await server.stop()
+    }
+
+    /// New certificates for new connections; what runs goes on.
+    @Test
+    func renewedCertificates() async throws {
+        let certificates = try Certificates.shared.get()
+        let directory = try scratchDirectory("renewal")
+        let pair = Certificates.Pair(certificate: directory + "/server.crt", key: directory + "/server.key")
+        func install(_ name: String) throws {
+            for (from, to) in [
+                (certificates.pair(name).certificate, pair.certificate), (certificates.pair(name).key, pair.key),
+            ] {
+                try Data(contentsOf: URL(filePath: from)).write(to: URL(filePath: to))
+                chmod(to, 0o600)
+            }
+        }
+        func shown() async throws -> String {
+            let port = server.port
+            return try await apart {
+                try run(
+                    "/usr/bin/openssl",
+                    [
+                        "s_client", "-connect", "localhost:\(port)", "-cert", certificates.client.certificate, "-key",
+                        certificates.client.key,
+                    ], input: "").output
+            }
+        }
+        try install("server")
+        let server = try await TestServer.tls(pair)
+        let transport = try Self.transport("client")
+        #expect(try await shown().contains("subject=CN = server"))
+        async let running = Self.get("/wait", server, transport)
+        #expect(try await server.handler.events.happened("GET /wait"))
+
+        try install("renewed")
+        try server.server.reload()
+        #expect(try await shown().contains("subject=CN = renewed"))
+
+        // Files that are wrong change nothing.
+        let wrong: [(String, () throws -> Void)] = [
+            ("does not fit", { try install("server"); try? FileManager.default.removeItem(atPath: pair.key)
+                try FileManager.default.copyItem(atPath: certificates.client.key, toPath: pair.key) }),
+            ("no such", { try? FileManager.default.removeItem(atPath: pair.key) }),
+            ("group or other permissions", { try install("server"); chmod(pair.key, 0o644) }),
+            ("private key", { try install("server"); try Data("x".utf8).write(to: URL(filePath: pair.key)); chmod(pair.key, 0o600) }),
+            ("certificate", { try install("server"); try Data("x".utf8).write(to: URL(filePath: pair.certificate)) }),
+        ]
+        for (reason, damage) in wrong {
+            try damage()
+            do throws(BackupError) {
+                try server.server.reload()
+                Issue.record("read: \(reason)")
+            } catch {
+                #expect(error.description.lowercased().contains(reason) && error.message.contains(directory), "\(error)")
+            }
+            #expect(try await shown().contains("subject=CN = renewed"))
+        }
+        server.handler.events.add("release")
+        #expect(try await running == "waited\n")
+        await server.stop()
+    }
+
+    /// In both directions, with what it takes of memory.
+    @Test(arguments: [true, false])
+    func aLargeBody(secure: Bool) async throws {
+        let server = secure ? try await TestServer.tls() : try await TestServer.plain()
+        let host = secure ? "localhost" : "127.0.0.1"
+        let transport = try Self.transport("client")
+        let megabytes = 200
+        var request = HTTPRequest("PUT", server.origin(secure: secure, host: host), path: "/count")
+        request.body = [UInt8](repeating: 7, count: megabytes << 20)
+        let before = residentMemory()
+        var start = ContinuousClock.now
+        let answer = try await transport.send(request)
+        #expect(String(decoding: try await answer.body.collect(limit: 100), as: UTF8.self) == "\(megabytes << 20)")
+        let up = ContinuousClock.now - start
+        request.body = []
+
+        start = .now
+        var download = HTTPRequest("GET", server.origin(secure: secure, host: host), path: "/bytes")
+        download.query = [("n", "\(megabytes << 20)")]
+        let response = try await transport.send(download)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+        defer { buffer.deallocate() }
+        var total = 0
+        while true {
+            let count = try await response.body.read(into: buffer)
+            if count == 0 { break }
+            total += count
+        }
+        let down = ContinuousClock.now - start
+        #expect(total == megabytes << 20)
+        let grown = residentMemory() - before
+        #expect(grown < 64)
+        print("\(secure ? "TLS" : "plain") \(megabytes) MiB: up \(up), down \(down), \(grown) MiB more memory")
+        await server.stop()
+    }
+}
