@@ -102,8 +102,7 @@ let package = Package(
             name: "permafrost",
             dependencies: [
                 "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority", "HTTP",
-                "ObjectStorage",
-                "PostgresFormats", "RepositoryStorage", "Telemetry",
+                "ObjectStorage", "PostgresFormats", "RepositoryHost", "RepositoryStorage", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
 
@@ -157,6 +156,7 @@ let package = Package(
             name: "StoreServerTests",
             dependencies: ["TestSupport", "HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"],
             exclude: ["clients.py", "sign.py"]),
+        .testTarget(name: "TwoMachinesTests", dependencies: ["TestSupport"]),
         .testTarget(name: "InteropTests", dependencies: ["TestSupport", "RepositoryFormats"]),
     ]
 )

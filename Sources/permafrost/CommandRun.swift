@@ -16,6 +16,7 @@ struct CommandRun {
     /// Seconds since 1970, when the options had been read.
     private let startTime: Int
     private let objectStores: ObjectStoreContext
+    private let hangUp = HangUp()
 
     init(_ configuration: Configuration) {
         startTime = time(nil)
@@ -37,7 +38,7 @@ struct CommandRun {
             logger.warning("core dumps cannot be switched off: one of this process would hold passphrases")
         }
         let task = Task(executorPreference: control) { try await run() }
-        Signals.watch { task.cancel() }
+        Signals.watch(hangUp: hangUp) { task.cancel() }
         let status: Int32
         do {
             status = try await task.value
@@ -142,7 +143,9 @@ struct CommandRun {
             try await RepositoryFileCommands(context).put(StandardStreams.read)
         case .repoRm:
             try await RepositoryFileCommands(context).remove()
-        case .help, .version, .completion, .server, .serverPing, .tls:
+        case .server:
+            try await ServerRun(configuration, logger, hangUp).run()
+        case .help, .version, .completion, .serverPing, .tls:
             throw BackupError(
                 .featureNotSupported,
                 "command '\(configuration.command.rawValue)' is known but not supported by this version of Permafrost")

@@ -9,7 +9,7 @@ enum RepositoryComposition {
         _ configuration: Configuration, _ objectStores: ObjectStoreContext
     ) throws(BackupError) -> [Repository] {
         // They are about this host, and their options name no repository.
-        if configuration.command == .start || configuration.command == .stop { return [] }
+        if [.start, .stop, .server].contains(configuration.command) { return [] }
         let network = configuration.size(.rateLimitNetwork).map { RateLimit(bytesPerSecond: $0) }
         var repositories: [Repository] = []
         for key in configuration.coveredRepositoryKeys {
@@ -37,6 +37,7 @@ enum RepositoryComposition {
     ) throws(BackupError) -> any RepositoryStore {
         let composition = ObjectStoreComposition(configuration: configuration, key: key, context: objectStores)
         let type = configuration.string(.repoType, key) ?? "posix"
+        if let host = configuration.string(.repoHost, key) { return try composition.host(host) }
         switch type {
         case "posix", "cifs":
             guard let path = configuration.string(.repoPath, key) else {
@@ -73,7 +74,9 @@ enum RepositoryComposition {
     private static func retryPolicy(_ configuration: Configuration, _ key: Int) -> RetryPolicy {
         guard let retries = configuration.integer(.jobRetry) else {
             // The drivers of object stores repeat requests themselves, for as long as io-timeout says.
-            let isLocal = ["posix", "cifs"].contains(configuration.string(.repoType, key) ?? "posix")
+            let isLocal =
+                ["posix", "cifs"].contains(configuration.string(.repoType, key) ?? "posix")
+                && configuration.string(.repoHost, key) == nil
             return isLocal ? RetryPolicy() : RetryPolicy(attempts: 1)
         }
         return .jobs(retries: retries, interval: configuration.duration(.jobRetryInterval) ?? .seconds(15))

@@ -11,8 +11,9 @@ enum Signals {
     }
 
     /// Calls `first` on the first signal, from a thread of its own.
-    static func watch(_ first: @escaping @Sendable () -> Void) {
-        let box = Unmanaged.passRetained(Box(first)).toOpaque()
+    /// - Parameter hangUp: what SIGHUP does instead, as long as there is something to do.
+    static func watch(hangUp: HangUp, _ first: @escaping @Sendable () -> Void) {
+        let box = Unmanaged.passRetained(Box(first, hangUp)).toOpaque()
         var thread = pthread_t()
         pthread_create(
             &thread, nil,
@@ -21,9 +22,9 @@ enum Signals {
                 let box = Unmanaged<Box>.fromOpaque(context).takeRetainedValue()
                 var set = Signals.set()
                 var number: Int32 = 0
-                sigwait(&set, &number)
+                repeat { sigwait(&set, &number) } while number == SIGHUP && box.hangUp.run()
                 box.first()
-                sigwait(&set, &number)
+                repeat { sigwait(&set, &number) } while number == SIGHUP && box.hangUp.run()
                 _exit(128 + number)
             }, box)
         pthread_detach(thread)
@@ -40,6 +41,10 @@ enum Signals {
 
     private final class Box: Sendable {
         let first: @Sendable () -> Void
-        init(_ first: @escaping @Sendable () -> Void) { self.first = first }
+        let hangUp: HangUp
+        init(_ first: @escaping @Sendable () -> Void, _ hangUp: HangUp) {
+            self.first = first
+            self.hangUp = hangUp
+        }
     }
 }

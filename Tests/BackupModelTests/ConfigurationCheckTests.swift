@@ -156,7 +156,8 @@ struct ConfigurationCheckTests {
 struct SupportTests {
     @Test(arguments: [
         ("--repo2-type=sftp", "option 'repo2-type' = 'sftp'"), ("--repo1-type=sftp", "option 'repo1-type' = 'sftp'"),
-        ("--pg1-host=h", "option 'pg1-host'"), ("--repo1-host=h", "option 'repo1-host'"),
+        ("--pg1-host=h", "option 'pg1-host'"),
+        ("--repo1-host=h --repo1-host-type=ssh", "option 'repo1-host-type' = 'ssh'"),
     ])
     func `what this version lacks is named`(word: String, subject: String) {
         let failure = Input(line: "--stanza=m --pg1-path=/d \(word) backup").failure

@@ -30,7 +30,7 @@ struct HelpTests {
         #expect(text.contains("    pgbackrest [options] COMMAND"))
         let parts = text.split(separator: "Known, but not supported", maxSplits: 1)
         #expect(parts.first?.contains("    restore ") == true)
-        #expect(parts.last?.contains("    server ") == true)
+        #expect(parts.last?.contains("    server-ping ") == true)
     }
 
     @Test(arguments: [
@@ -54,7 +54,7 @@ struct HelpTests {
                 "permafrost [options] backup",
             ]
         ),
-        (["archive-push"], ["archive-push WAL-PATH"]), (["server"], ["does not support the command yet"]),
+        (["archive-push"], ["archive-push WAL-PATH"]), (["server-ping"], ["does not support the command yet"]),
     ])
     func `help tells what is asked for`(parameters: [String], parts: [String]) throws {
         let text = try Help.text(parameters)

@@ -31,9 +31,10 @@ private enum OptionReference {
     static let headings: [(title: String, options: [OptionDefinition])] = [
         ("Repository", OptionDefinition.repository),
         ("Object stores", OptionDefinition.repositoryCloud + objectStores),
+        ("Repository host", hosts),
         ("PostgreSQL", OptionDefinition.postgres),
         ("Backup and archive", OptionDefinition.archiveAndBackup),
-        ("Restore", OptionDefinition.restoreAndServer),
+        ("Restore", OptionDefinition.restoreAndServer.filter { !$0.name.rawValue.hasPrefix("tls-server-") }),
         ("General", OptionDefinition.general),
         ("Command line only", OptionDefinition.commandLine),
     ]
@@ -41,9 +42,12 @@ private enum OptionReference {
     private static let objectStores = OptionDefinition.repositoryHost.filter {
         $0.name.rawValue.hasPrefix("repo-storage-")
     }
+    private static let hosts =
+        OptionDefinition.repositoryHost.filter { $0.name.rawValue.hasPrefix("repo-host") }
+        + OptionDefinition.restoreAndServer.filter { $0.name.rawValue.hasPrefix("tls-server-") }
     private static let ours = [
         OptionName.logFormat, .progress, .rateLimitDisk, .rateLimitNetwork, .repoS3Sse, .repoS3StorageClass,
-        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency,
+        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency, .tlsServerAllow,
     ].compactMap { OptionTable.definition($0).map { "`\($0.displayName(1))`" } }.joined(separator: ", ")
 
     static func page() -> String {
@@ -128,7 +132,8 @@ private enum OptionReference {
 
     private static func row(_ option: OptionDefinition) -> String {
         let commands = usableCommands(option)
-        let all = Command.allCases.filter { $0.isSupported && $0.readsConfiguration }
+        // `server` is a world of its own.
+        let all = Command.allCases.filter { $0.isSupported && $0.readsConfiguration && $0 != .server }
         let missing = all.filter { !commands.contains($0) }
         let everywhere = missing.isEmpty ? "all" : "all but " + missing.map(\.rawValue).joined(separator: ", ")
         let cells = [

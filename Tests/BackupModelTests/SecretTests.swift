@@ -18,7 +18,7 @@ import Testing
         #expect(secret == Secret("hunter2"))
     }
 
-    @Test(arguments: Command.allCases.filter { $0.readsConfiguration && $0.isSupported })
+    @Test(arguments: Command.allCases.filter { $0.readsConfiguration && $0.isSupported && $0 != .server })
     func isNotInAConfiguration(command: Command) throws {
         let parameters =
             command == .archiveGet

@@ -18,9 +18,20 @@ struct ExpireExecution {
         let directories = (expired + plan.leftovers).sorted(by: >).map { label in
             RepositoryPaths.backupSet(stanza: stanza, label: label)
         }
-        try await deleteTrees(directories)
-        for archive in plan.archives { try await remove(archive) }
-        for manifests in plan.manifests {
+        // Nothing that is listed needs any of it: behind a network all three at once.
+        try await repository.writingEach(Removal.allCases) { removal in
+            switch removal {
+            case .directories: try await deleteTrees(directories)
+            case .archives: for archive in plan.archives { try await remove(archive) }
+            case .histories: try await remove(plan.manifests)
+            }
+        }
+    }
+
+    private enum Removal: CaseIterable { case directories, archives, histories }
+
+    private func remove(_ histories: [RepositoryExpirePlan.ManifestExpiry]) async throws(BackupError) {
+        for manifests in histories {
             let directory = "\(RepositoryPaths.manifestHistory(stanza: stanza))/\(manifests.year)"
             if manifests.isWholeYear {
                 try await deleteTrees([directory])

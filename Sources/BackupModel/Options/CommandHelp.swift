@@ -115,7 +115,10 @@ extension Command {
             "Standard input is stored under the path, encrypted as the path demands unless --raw is given."
         case .repoRm:
             "A directory that is not empty is removed with --recurse only. Nothing is asked."
-        case .server, .serverPing:
+        case .server:
+            "Serves the directories that repoN-path names to other hosts, which name this one in repoN-host. Runs until "
+                + "SIGTERM or SIGINT; SIGHUP makes it read its configuration and certificates again."
+        case .serverPing:
             ""
         }
     }

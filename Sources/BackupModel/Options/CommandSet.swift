@@ -85,7 +85,7 @@ extension Command {
     /// False for commands of pgBackRest that this version knows by name only.
     package var isSupported: Bool {
         switch self {
-        case .server, .serverPing: false
+        case .serverPing: false
         default: true
         }
     }

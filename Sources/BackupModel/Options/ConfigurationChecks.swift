@@ -65,7 +65,7 @@ extension Configuration {
         var seen: [String: Int] = [:]
         for index in configuredRepositoryKeys {
             guard let type = string(.repoType, index), ["posix", "cifs"].contains(type),
-                let path = string(.repoPath, index)
+                string(.repoHost, index) == nil, let path = string(.repoPath, index)
             else { continue }
             if let other = seen.updateValue(index, forKey: "\(type):\(path)") {
                 throw BackupError(

@@ -112,6 +112,22 @@ extension OptionDefinition {
             "pause waits for a decision, promote opens the server for writing, shutdown stops it."
         case .targetTimeline:
             "current, latest, or the number of a timeline."
+        case .repoHost:
+            "The repository is a directory on that host: the one that repoN-path names there, with the same N, served by "
+                + "'permafrost server'. repoN-host-type=tls must be set too."
+        case .repoHostCertFile:
+            "Its common name is who this host is to the other, which grants it stanzas in tls-server-auth."
+        case .repoHostConfig, .repoHostConfigIncludePath, .repoHostConfigPath:
+            "pgBackRest tells its remote process which configuration to read."
+        case .tlsServerAllow:
+            "Each right holds those before it: read; add, which archives WAL and takes backups but can neither change nor "
+                + "remove what is complete; expire, which also removes backups and WAL; all, which also deletes stanzas. "
+                + "A client that is not named has all of them. pgBackRest has no such option."
+        case .tlsServerAuth:
+            "A client is known by the common name of its certificate. Several stanzas have commas between them; * is all. "
+                + "May be repeated."
+        case .tlsServerAddress:
+            "* is all addresses of the host."
         case .verifyBudget:
             "What was not read for the longest time comes first, so that runs with a budget read all of a repository in "
                 + "turns. A run without it reads all."
@@ -131,6 +147,8 @@ extension OptionDefinition {
         case .protocolTimeout: return "workers are threads of one process, with which no protocol is spoken"
         case .sckBlock, .sckKeepAlive, .tcpKeepAliveCount, .tcpKeepAliveIdle, .tcpKeepAliveInterval:
             return "no repository or host is reached by network in this version"
+        case .repoHostConfig, .repoHostConfigIncludePath, .repoHostConfigPath:
+            return "the server on the repository host has read its own configuration"
         case .logSubprocess: return "workers are threads, and what they do is in the one log"
         case .stopAuto: return "obsolete: the server ends a backup with its session"
         case .beta, .execId, .lock, .pgLocal, .process, .remoteType, .repoLocal:
@@ -142,13 +160,14 @@ extension OptionDefinition {
     /// Why this version refuses the option or some of its values, as far as there is more to say.
     package var reasonForRefusal: String? {
         switch name {
-        case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostUser: return "hosts are not reached by SSH"
+        case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostType, .repoHostUser:
+            return "hosts are not reached by SSH"
         case .tlsCipher13: return "the TLS library chooses among the suites of TLS 1.3 by itself"
         case .repoType: return "there are no repositories by SFTP"
         default: break
         }
         if name.rawValue.hasPrefix("repo-sftp-") { return "there are no repositories by SFTP" }
-        if ["pg-host", "repo-host", "tls-server-"].contains(where: name.rawValue.hasPrefix) {
+        if name.rawValue.hasPrefix("pg-host") {
             return "commands run on the database host in this version"
         }
         return nil

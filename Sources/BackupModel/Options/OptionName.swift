@@ -210,5 +210,6 @@ package enum OptionName: String, CaseIterable, Sendable {
     case repoS3StorageClass = "repo-s3-storage-class"
     case repoStorageDownloadConcurrency = "repo-storage-download-concurrency"
     case repoStorageUploadConcurrency = "repo-storage-upload-concurrency"
+    case tlsServerAllow = "tls-server-allow"
     case verifyBudget = "verify-budget"
 }

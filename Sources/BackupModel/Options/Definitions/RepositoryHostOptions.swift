@@ -6,29 +6,29 @@ extension OptionDefinition {
             summary: "treat the repository as one on this host"),
         OptionDefinition(
             .repoHost, .string, .global, .work, group: .repo, dependency: Dependency(.repoLocal, in: ["n"]),
-            deprecated: ["backup-host"], support: .notYet, example: "backup.example.com",
+            deprecated: ["backup-host"], example: "backup.example.com",
             summary: "host that serves the repository"),
         OptionDefinition(
             .repoHostType, .enumeration, .global, .work, group: .repo, default: "ssh", allowed: ["ssh", "tls"],
-            dependency: Dependency(.repoHost), support: .notYet,
+            dependency: Dependency(.repoHost), unsupportedValues: ["ssh"],
             summary: "how to reach the repository host"),
         OptionDefinition(
             .repoHostCertFile, .string, .global, .work, group: .repo, required: true,
-            dependency: Dependency(.repoHostType, in: ["tls"]), support: .notYet,
+            dependency: Dependency(.repoHostType, in: ["tls"]),
             example: "/etc/permafrost/client.crt",
             summary: "client certificate for the repository host"),
         OptionDefinition(
             .repoHostKeyFile, .string, .global, .work, group: .repo, required: true,
-            dependency: Dependency(.repoHostType, in: ["tls"]), support: .notYet,
+            dependency: Dependency(.repoHostType, in: ["tls"]),
             example: "/etc/permafrost/client.key",
             summary: "private key for the repository host"),
         OptionDefinition(
             .repoHostCaFile, .string, .global, .work, group: .repo,
-            dependency: Dependency(.repoHostType, in: ["tls"]), support: .notYet, example: "/etc/permafrost/ca.crt",
+            dependency: Dependency(.repoHostType, in: ["tls"]), example: "/etc/permafrost/ca.crt",
             summary: "certificates that the repository host must be signed by"),
         OptionDefinition(
             .repoHostCaPath, .string, .global, .work, group: .repo,
-            dependency: Dependency(.repoHostType, in: ["tls"]), support: .notYet, example: "/etc/ssl/certs",
+            dependency: Dependency(.repoHostType, in: ["tls"]), example: "/etc/ssl/certs",
             summary: "directory of certificates that the repository host must be signed by"),
         OptionDefinition(
             .repoHostCmd, .string, .global, .work, group: .repo, default: .programPath,
@@ -37,22 +37,21 @@ extension OptionDefinition {
             summary: "the program's path on the repository host"),
         OptionDefinition(
             .repoHostConfig, .string, .global, .work, group: .repo, default: "/etc/pgbackrest/pgbackrest.conf",
-            dependency: Dependency(.repoHost), deprecated: ["backup-config"], support: .notYet,
+            dependency: Dependency(.repoHost), deprecated: ["backup-config"], support: .accepted,
             example: "/etc/permafrost/permafrost.conf",
             summary: "configuration file on the repository host"),
         OptionDefinition(
             .repoHostConfigIncludePath, .path, .global, .work, group: .repo, default: "/etc/pgbackrest/conf.d",
-            dependency: Dependency(.repoHost), support: .notYet, example: "/etc/permafrost/conf.d",
+            dependency: Dependency(.repoHost), support: .accepted, example: "/etc/permafrost/conf.d",
             summary: "directory of more configuration files on the repository host"),
         OptionDefinition(
             .repoHostConfigPath, .path, .global, .work, group: .repo, default: "/etc/pgbackrest",
-            dependency: Dependency(.repoHost), support: .notYet, example: "/etc/permafrost",
+            dependency: Dependency(.repoHost), support: .accepted, example: "/etc/permafrost",
             summary: "directory of the configuration on the repository host"),
         OptionDefinition(
             .repoHostPort, .integer, .global, .work, group: .repo,
             default: .byDependency([OptionDefault.Case("tls", "8432")]), ranges: [OptionRange("0", "65535")],
-            dependency: Dependency(.repoHostType, in: ["ssh", "tls"]), deprecated: ["backup-ssh-port"],
-            support: .notYet, example: "8432",
+            dependency: Dependency(.repoHostType, in: ["ssh", "tls"]), deprecated: ["backup-ssh-port"], example: "8432",
             summary: "port of the repository host's server"),
         OptionDefinition(
             .repoHostUser, .string, .global, .work, group: .repo, default: "pgbackrest",

@@ -28,27 +28,30 @@ extension OptionDefinition {
             example: "primary_conninfo=host=db1",
             summary: "a setting for the recovery configuration"),
         OptionDefinition(
-            .tlsServerCaFile, .path, .global, [.server], required: true, support: .notYet,
+            .tlsServerCaFile, .path, .global, [.server], required: true,
             example: "/etc/permafrost/ca.crt",
             summary: "certificates that clients must be signed by"),
         OptionDefinition(
-            .tlsServerCertFile, .path, .global, [.server], required: true, support: .notYet,
+            .tlsServerCertFile, .path, .global, [.server], required: true,
             example: "/etc/permafrost/server.crt",
             summary: "certificate of the server"),
         OptionDefinition(
-            .tlsServerKeyFile, .path, .global, [.server], required: true, support: .notYet,
+            .tlsServerKeyFile, .path, .global, [.server], required: true,
             example: "/etc/permafrost/server.key",
             summary: "private key of the server"),
         OptionDefinition(
-            .tlsServerAuth, .hash, .global, [.server], required: true, support: .notYet, example: "client1=main",
+            .tlsServerAuth, .hash, .global, [.server], required: true, example: "client1=main",
             summary: "the stanzas that a client, by its certificate's name, may use"),
         OptionDefinition(
-            .tlsServerAddress, .string, .global, [.server, .serverPing], default: "localhost", support: .notYet,
+            .tlsServerAllow, .hash, .global, [.server], example: "client1=add",
+            summary: "what a client may do: read, add, expire or all"),
+        OptionDefinition(
+            .tlsServerAddress, .string, .global, [.server, .serverPing], default: "localhost",
             example: "*",
             summary: "address that the server listens on"),
         OptionDefinition(
             .tlsServerPort, .integer, .global, [.server, .serverPing], default: "8432",
-            ranges: [OptionRange("1", "65535")], support: .notYet, example: "8432",
+            ranges: [OptionRange("1", "65535")], example: "8432",
             summary: "port that the server listens on"),
     ]
 }
