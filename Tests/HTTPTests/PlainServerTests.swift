@@ -33,7 +33,8 @@ struct PlainServerTests {
         var text = ""
         for number in 0..<300 {
             text += "PUT /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n\(10000 + number)"
-            text += "PUT /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n<\(number % 10)\r\n1\r\n>\r\n0\r\n\r\n"
+            text +=
+                "PUT /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n<\(number % 10)\r\n1\r\n>\r\n0\r\n\r\n"
         }
         let answer = try await RawConnection.exchange(
             text + Self.get("/hello", "Connection: close\r\n"), port: server.port)
@@ -155,6 +156,21 @@ struct PlainServerTests {
         #expect(taken < 16 << 20, "\(taken) bytes were taken")
         #expect(!server.handler.events.all.contains("cancelled"))
         connection.reset()
+        #expect(try await server.handler.events.happened("cancelled"))
+        await server.stop()
+    }
+
+    @Test
+    func aPeerThatLeaves() async throws {
+        let server = try await TestServer.plain()
+        let port = server.port
+        let connection = try await apart {
+            let connection = try RawConnection(port: port)
+            connection.send(Self.get("/wait"))
+            return connection
+        }
+        #expect(try await server.handler.events.happened("GET /wait"))
+        connection.end()
         #expect(try await server.handler.events.happened("cancelled"))
         await server.stop()
     }
@@ -360,7 +376,7 @@ struct PlainServerTests {
             let server: TestServer
             do {
                 server = try await TestServer(.plain(address: address, port: 0))
-            } catch where address == "::1" {
+            } catch  where address == "::1" {
                 continue
             }
             if address != "::1" {

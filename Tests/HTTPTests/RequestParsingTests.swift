@@ -26,7 +26,10 @@ struct RequestParsingTests {
         ("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n", #"PUT ["a"] [] chunked keeps"#),
         ("GET / HTTP/1.1\r\nHost: h\r\nConnection: TE, Close\r\n\r\n", "GET [] [] length(0) closes"),
         ("GET / HTTP/1.0\r\n\r\n", "GET [] [] length(0) closes"),
-        ("PUT / HTTP/1.1\r\nHost:\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n", "PUT [] [] length(1) keeps expects"),
+        (
+            "PUT / HTTP/1.1\r\nHost:\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n",
+            "PUT [] [] length(1) keeps expects"
+        ),
         ("GET /../..//x HTTP/1.1\r\nHost: h\r\n\r\n", #"GET ["..", "..", "", "x"] [] length(0) keeps"#),
     ])
     func understood(_ text: String, _ expected: String) throws {
@@ -95,7 +98,8 @@ struct RequestParsingTests {
     }
 
     @Test(arguments: [
-        ("0\r\n\r\n", ""), ("5\r\nhello\r\n0\r\n\r\n", "hello"), ("a;x=y\r\n0123456789\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n", "0123456789!"),
+        ("0\r\n\r\n", ""), ("5\r\nhello\r\n0\r\n\r\n", "hello"),
+        ("a;x=y\r\n0123456789\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n", "0123456789!"),
     ])
     func chunks(_ text: String, _ expected: String) throws {
         // However it is cut.
@@ -114,7 +118,8 @@ struct RequestParsingTests {
     }
 
     @Test(arguments: [
-        "x\r\n", "\r\n", "-1\r\n", "+1\r\na\r\n", "5 \r\nhello\r\n", "5\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n\n",
+        "x\r\n", "\r\n", "-1\r\n", "+1\r\na\r\n", "5 \r\nhello\r\n", "5\nhello\r\n", "5\r\nhelloX\r\n",
+        "5\r\nhello\n\n",
         "1000000000000000\r\n", "ffffffffffffffffff\r\n", ";x\r\n", "0\r\nA\u{1}: b\r\n\r\n",
         String(repeating: "0", count: 5000),
         "0\r\n" + String(repeating: "A: \(String(repeating: "b", count: 1000))\r\n", count: 20) + "\r\n",

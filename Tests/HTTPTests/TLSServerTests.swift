@@ -41,15 +41,17 @@ struct TLSServerTests {
     }
 
     /// Who is refused, what the client says of it, what the server does.
-    @Test(arguments: [
-        ("stranger", "ca", "does not know", "is of another authority, 'Test other'"),
-        ("expired-client", "ca", "ours has expired", "its certificate 'expired-client' expired at 2"),
-        (nil, "ca", "we have shown none", "no certificate"),
-        ("for-servers-only", "ca", "does not accept ours", "is for another use"),
-    ] as [(String?, String, String, String)])
+    @Test(
+        arguments: [
+            ("stranger", "ca", "does not know", "is of another authority, 'Test other'"),
+            ("expired-client", "ca", "ours has expired", "its certificate 'expired-client' expired at 2"),
+            (nil, "ca", "we have shown none", "no certificate"),
+            ("for-servers-only", "ca", "does not accept ours", "is for another use"),
+        ] as [(String?, String, String, String)])
     func clientsThatAreRefused(_ client: String?, _ authority: String, _ ours: String, _ theirs: String) async throws {
         let server = try await TestServer.tls()
         let transport = try Self.transport(client, authority: authority)
+        let start = ContinuousClock.now
         // The refusal arrives after the handshake; often enough it must be understood.
         for _ in 0..<10 {
             do {
@@ -61,7 +63,8 @@ struct TLSServerTests {
         }
         let line = try await server.logged("connection refused from ")
         #expect(line?.contains(theirs) == true, "\(line ?? "nothing")")
-        #expect(server.log.count <= 3, "\(server.log)")
+        // One line a second.
+        #expect(server.log.count <= 1 + Int((ContinuousClock.now - start).components.seconds) + 1, "\(server.log)")
         #expect(server.handler.events.all.isEmpty)
         await server.stop()
     }
@@ -154,6 +157,18 @@ struct TLSServerTests {
         await server.stop()
     }
 
+    /// The handler learns of it, though it reads nothing.
+    @Test
+    func aClientThatLeaves() async throws {
+        let server = try await TestServer.tls()
+        let transport = try Self.transport("client")
+        let request = Task { try? await Self.get("/wait", server, transport) }
+        #expect(try await server.handler.events.happened("GET /wait"))
+        request.cancel()
+        #expect(try await server.handler.events.happened("cancelled"))
+        await server.stop()
+    }
+
     /// New certificates for new connections; what runs goes on.
     @Test
     func renewedCertificates() async throws {
@@ -176,7 +191,8 @@ struct TLSServerTests {
                     [
                         "s_client", "-connect", "localhost:\(port)", "-cert", certificates.client.certificate, "-key",
                         certificates.client.key,
-                    ], input: "").output
+                    ], input: ""
+                ).output
             }
         }
         try install("server")
@@ -192,12 +208,32 @@ struct TLSServerTests {
 
         // Files that are wrong change nothing.
         let wrong: [(String, () throws -> Void)] = [
-            ("does not fit", { try install("server"); try? FileManager.default.removeItem(atPath: pair.key)
-                try FileManager.default.copyItem(atPath: certificates.client.key, toPath: pair.key) }),
+            (
+                "does not fit",
+                {
+                    try install("server"); try? FileManager.default.removeItem(atPath: pair.key)
+                    try FileManager.default.copyItem(atPath: certificates.client.key, toPath: pair.key)
+                }
+            ),
             ("no such", { try? FileManager.default.removeItem(atPath: pair.key) }),
-            ("group or other permissions", { try install("server"); chmod(pair.key, 0o644) }),
-            ("private key", { try install("server"); try Data("x".utf8).write(to: URL(filePath: pair.key)); chmod(pair.key, 0o600) }),
-            ("certificate", { try install("server"); try Data("x".utf8).write(to: URL(filePath: pair.certificate)) }),
+            (
+                "group or other permissions",
+                {
+                    try install("server"); chmod(pair.key, 0o644)
+                }
+            ),
+            (
+                "private key",
+                {
+                    try install("server"); try Data("x".utf8).write(to: URL(filePath: pair.key)); chmod(pair.key, 0o600)
+                }
+            ),
+            (
+                "certificate",
+                {
+                    try install("server"); try Data("x".utf8).write(to: URL(filePath: pair.certificate))
+                }
+            ),
         ]
         for (reason, damage) in wrong {
             try damage()
@@ -205,7 +241,8 @@ struct TLSServerTests {
                 try server.server.reload()
                 Issue.record("read: \(reason)")
             } catch {
-                #expect(error.description.lowercased().contains(reason) && error.message.contains(directory), "\(error)")
+                #expect(
+                    error.description.lowercased().contains(reason) && error.message.contains(directory), "\(error)")
             }
             #expect(try await shown().contains("subject=CN = renewed"))
         }
@@ -222,13 +259,21 @@ struct TLSServerTests {
         let transport = try Self.transport("client")
         let megabytes = 200
         var request = HTTPRequest("PUT", server.origin(secure: secure, host: host), path: "/count")
+        // Made before memory is looked at.
         request.body = [UInt8](repeating: 7, count: megabytes << 20)
         let before = residentMemory()
+        let watch = Task.detached {
+            var peak = 0
+            while !Task.isCancelled {
+                peak = max(peak, residentMemory())
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+            return peak
+        }
         var start = ContinuousClock.now
         let answer = try await transport.send(request)
         #expect(String(decoding: try await answer.body.collect(limit: 100), as: UTF8.self) == "\(megabytes << 20)")
         let up = ContinuousClock.now - start
-        request.body = []
 
         start = .now
         var download = HTTPRequest("GET", server.origin(secure: secure, host: host), path: "/bytes")
@@ -244,9 +289,12 @@ struct TLSServerTests {
         }
         let down = ContinuousClock.now - start
         #expect(total == megabytes << 20)
-        let grown = residentMemory() - before
-        #expect(grown < 64)
-        print("\(secure ? "TLS" : "plain") \(megabytes) MiB: up \(up), down \(down), \(grown) MiB more memory")
+        watch.cancel()
+        // Other tests run meanwhile.
+        let grown = await watch.value - before
+        #expect(grown < 256)
+        let name = secure ? "TLS" : "plain"
+        print("\(name), \(megabytes) MiB: up \(up), down \(down), \(grown) MiB of memory at most")
         await server.stop()
     }
 }

@@ -47,10 +47,15 @@ extension TransportError {
         }
     }
 
+    /// - Parameter refusal: what the server says of our certificate.
+    init(refusal: String, _ origin: HTTPOrigin) {
+        self.init(.certificate, "\(origin.authority) refused our certificate: \(refusal)")
+    }
+
     private init(handshake error: BoringSSLError, _ origin: HTTPOrigin) {
         let failure = TLSFailure(error)
         if let refusal = failure?.refusal {
-            self.init(.certificate, "\(origin.authority) refused our certificate: \(refusal)")
+            self.init(refusal: refusal, origin)
         } else if failure?.isEnd == true {
             self.init(.notConnected, "\(origin.authority) closed the connection in the TLS handshake")
         } else if failure?.isDistrust == true {
@@ -63,7 +68,7 @@ extension TransportError {
     /// After the handshake. With TLS 1.3 it is only then that a server's refusal of our certificate arrives.
     private init(_ error: BoringSSLError, _ origin: HTTPOrigin) {
         if let refusal = TLSFailure(error)?.refusal {
-            self.init(.certificate, "\(origin.authority) refused our certificate: \(refusal)")
+            self.init(refusal: refusal, origin)
         } else {
             self.init(.broken, "the connection to \(origin.authority) broke: \(error)")
         }

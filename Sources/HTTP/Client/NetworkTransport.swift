@@ -12,6 +12,7 @@ package final class NetworkTransport: HTTPTransport {
     private let options: TransportOptions
     private let tls: TLSConfiguration
     private let authorities: [NIOSSLCertificate]
+    private let refusals = RefusalWatch()
     private let clients = Mutex<[ProxyRules.Proxy?: HTTPClient]>([:])
 
     /// A body is copied out in pieces of this size, as the connection takes them.
@@ -34,6 +35,7 @@ package final class NetworkTransport: HTTPTransport {
     package func send(_ request: HTTPRequest) async throws(TransportError) -> HTTPResponse {
         let proxy = options.proxies.proxy(for: request.origin)
         let client = client(for: proxy)
+        let refusalsBefore = refusals.count
         do {
             // Time limits are those of silence: what moves may take as long as it takes.
             let response = try await client.execute(Self.outgoing(request), deadline: .now() + .hours(24 * 7))
@@ -45,7 +47,11 @@ package final class NetworkTransport: HTTPTransport {
                 throw TransportError(
                     .certificate, "the certificate of \(request.origin.authority) is not trusted: \(flaw)")
             }
-            throw TransportError(error, request.origin)
+            let error = TransportError(error, request.origin)
+            if error.kind == .broken, let refusal = refusals.reason(after: refusalsBefore) {
+                throw TransportError(refusal: refusal, request.origin)
+            }
+            throw error
         }
     }
 
@@ -76,6 +82,9 @@ package final class NetworkTransport: HTTPTransport {
         // Whoever sends repeats requests, and tells why the last attempt failed.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
+        if options.certificateFile != nil || options.minimumTLS == .v13 {
+            configuration.http1_1ConnectionDebugInitializer = { [refusals] in refusals.observe($0) }
+        }
         configuration.decompression = .disabled
         if let proxy {
             configuration.proxy = .server(

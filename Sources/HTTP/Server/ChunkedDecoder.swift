@@ -65,7 +65,8 @@ struct ChunkedDecoder {
     /// `1f`, `1f;extension`.
     private static func size(_ line: [UInt8]) throws(RequestFault) -> UInt64 {
         let digits = line.prefix { $0 != UInt8(ascii: ";") }
-        guard (1...15).contains(digits.count), digits.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") }),
+        guard (1...15).contains(digits.count),
+            digits.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") }),
             let size = UInt64(String(decoding: digits, as: UTF8.self), radix: 16)
         else { throw fault }
         return size

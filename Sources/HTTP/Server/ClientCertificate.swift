@@ -6,7 +6,9 @@ enum ClientCertificate {
     /// The client's name. The library has verified the certificate; with a resumed session that was some time ago.
     static func identity(_ certificate: NIOSSLCertificate?) -> Result<ClientIdentity, RequestFault> {
         guard let certificate else { return .failure(RequestFault(403, "no certificate")) }
-        guard certificate.notValidAfter >= time(nil) else { return .failure(RequestFault(403, "an expired certificate")) }
+        guard certificate.notValidAfter >= time(nil) else {
+            return .failure(RequestFault(403, "an expired certificate"))
+        }
         let names = CertificateText.commonNames(certificate.subjectName)
         guard let name = names.first, !name.isEmpty else {
             return .failure(RequestFault(403, "a certificate without a common name"))

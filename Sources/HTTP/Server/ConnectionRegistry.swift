@@ -34,7 +34,7 @@ final class ConnectionRegistry: Sendable {
             guard !state.isStopping else { return .refused }
             var replaced: ServerConnection?
             if state.entries.count >= limit {
-                let unproven = state.entries.filter { !$0.value.isProven }
+                let unproven = state.entries.lazy.filter { !$0.value.isProven }
                 guard let oldest = unproven.min(by: { $0.value.number < $1.value.number }) else { return .refused }
                 state.entries[oldest.key] = nil
                 replaced = oldest.value.connection

@@ -56,7 +56,7 @@ final class Exchange {
 
     func deadline(_ limits: ServerLimits) -> NIODeadline? {
         if writes > 0 { return lastSent + TimeAmount(limits.silence) }
-        if isAnswered { return answeredAt + TimeAmount(limits.silence) }
+        if isAnswered { return max(answeredAt, lastRead) + TimeAmount(limits.farewell) }
         guard let waitsSince, !isBroken else { return nil }
         return max(waitsSince, lastRead) + TimeAmount(limits.silence)
     }

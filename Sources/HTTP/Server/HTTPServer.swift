@@ -158,7 +158,8 @@ package final class HTTPServer: Sendable {
         guard case .socket = options.listener else {
             // A host that vanished says nothing; the system finds out within two minutes.
             let keepAlive: [(NIOBSDSocket.Option, Int)] = [
-                (.init(rawValue: TCP_KEEPIDLE), 60), (.init(rawValue: TCP_KEEPINTVL), 15), (.init(rawValue: TCP_KEEPCNT), 4),
+                (.init(rawValue: TCP_KEEPIDLE), 60), (.init(rawValue: TCP_KEEPINTVL), 15),
+                (.init(rawValue: TCP_KEEPCNT), 4),
             ]
             bootstrap = bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)

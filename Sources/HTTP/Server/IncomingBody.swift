@@ -17,7 +17,7 @@ final class IncomingBody: HTTPBody {
     }
 
     private let state: Awaited<State>
-    private let demand: @Sendable (_ waits: Bool) -> Void
+    private let demand: @Sendable (_ body: IncomingBody, _ waits: Bool) -> Void
 
     /// The loop stops reading when so much is here; what it reads at once comes on top.
     static let room = 512 << 10
@@ -25,7 +25,10 @@ final class IncomingBody: HTTPBody {
     static let worthDropping: UInt64 = 256 << 10
 
     /// - Parameter demand: is called when there is room again, or when the handler waits.
-    init(_ framing: RequestHead.Framing, awaitsContinue: Bool, demand: @escaping @Sendable (_ waits: Bool) -> Void) {
+    init(
+        _ framing: RequestHead.Framing, awaitsContinue: Bool,
+        demand: @escaping @Sendable (_ body: IncomingBody, _ waits: Bool) -> Void
+    ) {
         var state = State(awaitsContinue: awaitsContinue)
         if case .length(let count) = framing { state.left = count }
         state.isAtEnd = state.left == 0
@@ -40,12 +43,12 @@ final class IncomingBody: HTTPBody {
         let count = buffer.count
         var taken = state.with { Self.take(count, &$0) }
         if taken == nil {
-            demand(true)
+            demand(self, true)
             taken = try await state.first { Self.take(count, &$0) }
         }
         guard let taken else { return 0 }
         if let failure = taken.failure { throw failure }
-        if taken.resumes { demand(false) }
+        if taken.resumes { demand(self, false) }
         var offset = 0
         for piece in taken.pieces {
             piece.withUnsafeReadableBytes { bytes in

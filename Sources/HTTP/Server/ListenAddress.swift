@@ -12,7 +12,8 @@ enum ListenAddress {
         hints.ai_flags = AI_PASSIVE
         var list: UnsafeMutablePointer<addrinfo>?
         // On the wildcard of IPv6 connections of IPv4 arrive too.
-        let name = text == "*" ? "::" : text.hasPrefix("[") && text.hasSuffix("]") ? String(text.dropFirst().dropLast()) : text
+        let name =
+            text == "*" ? "::" : text.hasPrefix("[") && text.hasSuffix("]") ? String(text.dropFirst().dropLast()) : text
         let status = getaddrinfo(name, String(port), &hints, &list)
         guard status == 0 else {
             throw BackupError(

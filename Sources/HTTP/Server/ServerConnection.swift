@@ -205,8 +205,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     private func begin(_ head: RequestHead) throws(RequestFault) {
         let client = try client.get()
         prove()
-        let body = IncomingBody(head.framing, awaitsContinue: head.awaitsContinue) { [self] waits in
-            channel.eventLoop.execute { [self] in bodyIsWanted(waits: waits) }
+        let body = IncomingBody(head.framing, awaitsContinue: head.awaitsContinue) { [self] body, waits in
+            channel.eventLoop.execute { [self] in isWanted(body, waits: waits) }
         }
         let request = ServerRequest(
             method: head.method, path: head.target.path, query: head.target.query, headers: head.headers,
@@ -218,8 +218,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         exchange.task = Task(executorPreference: service.executor) { await answering.run(request) }
     }
 
-    private func bodyIsWanted(waits: Bool) {
-        guard let exchange, phase == .answering, let context else { return }
+    private func isWanted(_ body: IncomingBody, waits: Bool) {
+        guard let exchange, exchange.body === body, phase == .answering, let context else { return }
         if exchange.body.takeContinue() {
             context.writeAndFlush(wrapOutboundOut(ResponseHead.goOn), promise: nil)
         }
@@ -289,7 +289,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
         service.log.note("request refused", fault.reason, peer: peer)
         let text = ByteBuffer(string: fault.reason + "\n")
         var answer = ResponseHead.bytes(
-            fault.status, ["Content-Type": "text/plain; charset=utf-8"], .length(UInt64(text.readableBytes)), closes: true)
+            fault.status, ["Content-Type": "text/plain; charset=utf-8"], .length(UInt64(text.readableBytes)),
+            closes: true)
         answer.writeImmutableBuffer(text)
         if let context { context.writeAndFlush(wrapOutboundOut(answer), promise: nil) }
         close()
@@ -371,9 +372,11 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
     private func timeOut() {
         guard let exchange else { return }
-        if exchange.writes > 0 || exchange.isAnswered {
+        if exchange.writes > 0 {
             service.log.note("connection cut", "nothing was read there for \(service.limits.silence)", peer: peer)
             cut()
+        } else if exchange.isAnswered {
+            close()
         } else {
             let reason = "nothing of the body came for \(service.limits.silence)"
             service.log.note("request refused", reason, peer: peer)

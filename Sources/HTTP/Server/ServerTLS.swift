@@ -33,6 +33,7 @@ struct ServerTLS: Sendable {
         let expired = chain[0].notValidAfter < time(nil)
         warning =
             expired
-            ? "the certificate '\(files.certificateFile)' expired at \(CertificateText.time(chain[0].notValidAfter))" : nil
+            ? "the certificate '\(files.certificateFile)' expired at \(CertificateText.time(chain[0].notValidAfter))"
+            : nil
     }
 }

@@ -38,7 +38,8 @@ struct SocketFile: Sendable {
     func remove() { unlink(path) }
 
     private func isLive() throws(BackupError) -> Bool {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        let descriptor = socket(
+            AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else {
             throw BackupError(.fileOpen, "unable to make a socket: \(String(cString: strerror(errno)))")
         }

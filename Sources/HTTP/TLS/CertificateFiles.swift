@@ -13,7 +13,8 @@ enum CertificateFiles {
             certificates = try NIOSSLCertificate.fromPEMBytes(bytes)
         } catch {
             throw BackupError(
-                .fileInvalid, "unable to read certificates from '\(path)'", hint: "it must hold certificates in PEM form")
+                .fileInvalid, "unable to read certificates from '\(path)'",
+                hint: "it must hold certificates in PEM form")
         }
         guard !certificates.isEmpty else { throw BackupError(.fileInvalid, "no certificate in '\(path)'") }
         return certificates
@@ -52,7 +53,8 @@ enum CertificateFiles {
         var status = stat()
         guard stat(path, &status) == 0 else {
             throw BackupError(
-                errno == ENOENT ? .fileMissing : .fileOpen, "unable to open '\(path)': \(String(cString: strerror(errno)))")
+                errno == ENOENT ? .fileMissing : .fileOpen,
+                "unable to open '\(path)': \(String(cString: strerror(errno)))")
         }
         guard status.st_uid == 0 || status.st_uid == geteuid() else {
             throw BackupError(

@@ -51,7 +51,8 @@ struct TLSFailure {
     }
 
     /// Why a certificate that was shown did not pass, as far as it can be told by looking at it.
-    static func flaw(_ certificate: NIOSSLCertificate, authorities: [NIOSSLCertificate]) -> (kind: String, text: String) {
+    static func flaw(_ certificate: NIOSSLCertificate, authorities: [NIOSSLCertificate]) -> (kind: String, text: String)
+    {
         let subject = CertificateText.subject(certificate)
         if certificate.notValidAfter < time(nil) {
             let when = CertificateText.time(certificate.notValidAfter)
@@ -63,7 +64,8 @@ struct TLSFailure {
         }
         let issuer = certificate.issuerName
         let isOurs = authorities.contains { $0.subjectName == issuer }
-        if isOurs, let expired = authorities.first(where: { $0.subjectName == issuer && $0.notValidAfter < time(nil) }) {
+        if isOurs, let expired = authorities.first(where: { $0.subjectName == issuer && $0.notValidAfter < time(nil) })
+        {
             let when = CertificateText.time(expired.notValidAfter)
             return ("an expired authority", "the authority \(CertificateText.subject(expired)) expired at \(when)")
         }
