@@ -177,7 +177,7 @@ extension SideBySide {
                 message: "cipher header invalid", hint: "is or was the repository encrypted?"),
         ]
 
-        @Test("are refused by every command, and nothing is touched", arguments: mistakes, PgBackRest.versions)
+        @Test("are refused by every command, and nothing is touched", arguments: mistakes, Combination.versions)
         func refused(_ mistake: Mistake, _ version: String) async throws {
             try await withPair(15, version: version, options: mistake.made) { pair in
                 let theirs = pair.theirs

@@ -9,7 +9,7 @@ extension SideBySide {
         /// Slow enough that a backup lasts seconds.
         private static let slow = ["compress-type": "bz2", "compress-level": "9"]
 
-        @Test("neither backs up or expires while the other backs up", arguments: PgBackRest.versions)
+        @Test("neither backs up or expires while the other backs up", arguments: Combination.versions)
         func refused(version: String) async throws {
             try await withPair(15, version: version, options: Self.slow) { pair in
                 try await pair.ours.run("stanza-create")
@@ -32,7 +32,7 @@ extension SideBySide {
             }
         }
 
-        @Test("the next backup of either clears away what a killed one left", arguments: PgBackRest.versions)
+        @Test("the next backup of either clears away what a killed one left", arguments: Combination.versions)
         func killed(version: String) async throws {
             try await withPair(15, version: version, options: Self.slow) { pair in
                 try await pair.ours.run("stanza-create")

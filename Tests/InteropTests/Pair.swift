@@ -33,6 +33,9 @@ struct Combination: Sendable, CustomTestStringConvertible {
     /// Whether every combination is to be run, and not only a few.
     static let runsAll = TestRequirement.runsAll
 
+    /// Of pgBackRest; the newer one alone without `PERMAFROST_ALL=1`.
+    static let versions = runsAll ? PgBackRest.versions : ["2.55"]
+
     /// All with `PERMAFROST_ALL=1`, otherwise this one; without those that cannot run here.
     static func rows(_ one: Combination) -> [Combination] {
         (runsAll ? all : [one]).filter { TestRequirement.required([.postgres($0.major)]) }

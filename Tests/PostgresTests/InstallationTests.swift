@@ -90,7 +90,7 @@ struct InstallationTests {
 
     @Test(
         "pgBackRest backs up and restores to a point", .requires(.pgBackRest("2.45"), .pgBackRest("2.55")),
-        arguments: PostgresInstallation.majorsToTest)
+        arguments: Majors.rows(0))
     func pgBackRestRestores(major: Int) async throws {
         try await withCluster(major) { cluster in
             let layout = try RepositoryLayout(for: cluster, options: ["compress-type": "lz4"])
