@@ -47,7 +47,7 @@ private enum OptionReference {
         + OptionDefinition.restoreAndServer.filter { $0.name.rawValue.hasPrefix("tls-server-") }
     private static let ours = [
         OptionName.logFormat, .progress, .rateLimitDisk, .rateLimitNetwork, .repoS3Sse, .repoS3StorageClass,
-        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency, .tlsServerAllow,
+        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency, .tlsDays, .tlsPath, .tlsServerAllow,
     ].compactMap { OptionTable.definition($0).map { "`\($0.displayName(1))`" } }.joined(separator: ", ")
 
     static func page() -> String {

@@ -94,7 +94,7 @@ import Testing
         ("init", .fileExists, "'Permafrost CA' is there already"), ("issue", .parameterRequired, "requires a name"),
         ("issue ../x", .parameterInvalid, "'../x'"), ("issue ca", .parameterInvalid, "authority's own"),
         ("issue db1", .fileExists, "db1.crt' is there already, valid until 2027-02-19"),
-        ("issue other", .fileExists, "issued by 'Another'"), ("issue lost", .fileExists, "without its key"),
+        ("issue other", .fileExists, "issued by 'Another'"), ("issue lost", .fileExists, "lost.crt' is there already"),
         ("issue garbage", .fileInvalid, "no certificate in PEM form"),
         ("issue badkey", .fileInvalid, "no private key in PEM form"),
         ("renew none", .fileMissing, "there is no certificate"), ("renew ../x", .parameterInvalid, "'../x'"),
@@ -123,6 +123,8 @@ import Testing
             #expect(error?.code == code && error?.message.contains(says) == true, "\(line): \(error as Any)")
             #expect(error?.hint != nil, "\(line)")
         }
+        let error = place.failure("issue lost", force: true)
+        #expect(error?.code == .fileExists && error?.message.contains("without its key") == true, "\(error as Any)")
         #expect(place.files().map { place.bytes($0) } == before)
     }
 
@@ -157,7 +159,8 @@ import Testing
             .expecting(0)
         let now = Int64(Date().timeIntervalSince1970)
         try place.run("issue db1", at: now)
-        #expect(try await place.verify("db1.crt", at: now) == [])
+        // It does not say what its key may be used for, which is not strict.
+        #expect(try await place.verify("db1.crt", at: now, isStrict: false) == [])
         try place.run("renew ca", at: now, force: true)
         #expect(try await place.verify("db1.crt", at: now) == [])
         #expect(try await place.field("ca.crt", "-subject").contains("O = Example, CN = Ours"))
@@ -194,11 +197,9 @@ import Testing
             server=$!
             trap 'kill $server 2> /dev/null; wait' EXIT
             for _ in $(seq 200); do port=$(sed -n 's/^ACCEPT 127.0.0.1://p' server.log); [ -n "$port" ] && break; sleep 0.05; done
-            for name in repo.example.com; do
-                printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -connect 127.0.0.1:$port -tls1_3 -CAfile ca.crt \
-                    -cert \(clientFiles)/\(client).crt -key \(clientFiles)/\(client).key -verify_return_error \
-                    -verify_hostname $name -ign_eof
-            done
+            printf 'GET / HTTP/1.0\\r\\n\\r\\n' | openssl s_client -connect 127.0.0.1:$port -tls1_3 -CAfile ca.crt \
+                -cert \(clientFiles)/\(client).crt -key \(clientFiles)/\(client).key -verify_return_error \
+                -verify_hostname repo.example.com -ign_eof
             wait $server
             echo '--- server'; cat server.log
             """
