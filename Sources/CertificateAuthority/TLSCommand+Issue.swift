@@ -24,7 +24,7 @@ extension TLSCommand {
         say("certificate for \(alternatives.shown), valid until \(Validity.text(validity.notAfter))")
         say("    \(directory.certificatePath(stem))")
         say("    \(directory.keyPath(stem))    for the user alone who runs permafrost on that host")
-        say("configuration of that host:")
+        say("configuration of that host (as a client: repo1-host-ca-file, repo1-host-cert-file, repo1-host-key-file):")
         say("    tls-server-ca-file=\(authorityPath)")
         say("    tls-server-cert-file=\(directory.certificatePath(stem))")
         say("    tls-server-key-file=\(directory.keyPath(stem))")

@@ -186,7 +186,14 @@ struct PosixStoreTests {
         try LocalFile.writeDurably(path, Array("two".utf8), mode: 0o604)
         #expect(try LocalFile.readAll(path, limit: 3) == Array("two".utf8))
         #expect(try mode(path) == 0o604)
+        #expect { try LocalFile.writeDurably(path, Array("three".utf8), isNew: true) } throws: {
+            ($0 as? BackupError)?.code == .fileExists
+        }
+        #expect(try LocalFile.readAll(path, limit: 3) == Array("two".utf8))
         #expect(home.files() == ["f"])
+        try LocalFile.writeDurably(home.path + "/g", Array("one".utf8), mode: 0o600, isNew: true)
+        #expect(try mode(home.path + "/g") == 0o600)
+        #expect(home.files() == ["f", "g"])
         #expect { try LocalFile.readAll(path, limit: 2) } throws: { ($0 as? BackupError)?.code == .fileInvalid }
         #expect { try LocalFile.readAll(path + "2", limit: 2) } throws: { ($0 as? BackupError)?.code == .fileMissing }
         #expect { try LocalFile.readAll(home.path, limit: 2) } throws: { ($0 as? BackupError)?.code == .fileRead }
