@@ -19,7 +19,8 @@ struct ChainSeed: Sendable, CustomTestStringConvertible {
         let given = ProcessInfo.processInfo.environment["PERMAFROST_SEED"].flatMap(UInt64.init)
         let count = given == nil && Combination.runsAll ? 5 : 1
         return (0..<count).flatMap { _ in
-            (Combination.runsAll || given != nil ? [(15, "2.45"), (17, "2.55")] : [(17, "2.55")]).map { major, version in
+            (Combination.runsAll || given != nil ? [(15, "2.45"), (17, "2.55")] : [(17, "2.55")]).map {
+                major, version in
                 ChainSeed(major: major, version: version, seed: given ?? UInt64.random(in: 1..<1_000_000))
             }
         }.filter { TestRequirement.required([.postgres($0.major)]) }
