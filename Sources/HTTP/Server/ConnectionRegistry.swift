@@ -9,6 +9,7 @@ final class ConnectionRegistry: Sendable {
         var number: UInt64
         /// It has shown who it is, or at least that it speaks HTTP.
         var isProven = false
+        var client: ClientIdentity?
     }
 
     private struct State: Sendable {
@@ -19,8 +20,12 @@ final class ConnectionRegistry: Sendable {
 
     private let state = Mutex(State())
     private let limit: Int
+    private let limitOfClient: Int
 
-    init(limit: Int) { self.limit = limit }
+    init(limit: Int, limitOfClient: Int) {
+        self.limit = limit
+        self.limitOfClient = limitOfClient
+    }
 
     enum Admission: Sendable {
         case admitted
@@ -47,6 +52,16 @@ final class ConnectionRegistry: Sendable {
 
     func prove(_ connection: ServerConnection) {
         state.withLock { $0.entries[ObjectIdentifier(connection)]?.isProven = true }
+    }
+
+    /// - Returns: false when there are as many connections of this client as there may be.
+    func prove(_ connection: ServerConnection, as client: ClientIdentity) -> Bool {
+        state.withLock { state in
+            guard state.entries.values.count(where: { $0.client == client }) < limitOfClient else { return false }
+            state.entries[ObjectIdentifier(connection)]?.isProven = true
+            state.entries[ObjectIdentifier(connection)]?.client = client
+            return true
+        }
     }
 
     func remove(_ connection: ServerConnection) {

@@ -34,7 +34,9 @@ package final class HTTPServer: Sendable {
         let files = Self.raiseFileLimit()
         service = ServerService(
             handler: handler, limits: options.limits, executor: options.executor, log: RefusalLog(options.log),
-            registry: ConnectionRegistry(limit: max(16, min(options.limits.connections, files - Self.otherFiles))))
+            registry: ConnectionRegistry(
+                limit: max(16, min(options.limits.connections, files - Self.otherFiles)),
+                limitOfClient: options.limits.connectionsOfClient))
     }
 
     // MARK: Start and end

@@ -96,9 +96,12 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Takes the client's name from its certificate, which the library has verified.
     private func identify() {
-        prove()
-        enter(.idle)
         client = ClientCertificate.identity(tls?.peerCertificate)
+        if case .success(let name) = client {
+            isProven = service.registry.prove(self, as: name)
+            if !isProven { client = .failure(RequestFault(503, "too many connections of this client")) }
+        }
+        enter(.idle)
     }
 
     private func prove() {

@@ -41,6 +41,8 @@ package struct ServerLimits: Sendable {
     /// At once. The limit of open files, which is raised as far as it goes, may lower it. One too many takes the place
     /// of the oldest that has not shown yet who it is, or is refused.
     package var connections = 1024
+    /// With certificates of one name.
+    package var connectionsOfClient = 512
     /// Bytes of a request's head.
     package var head = 64 << 10
     /// For the TLS handshake; for the head of a request, from its first byte.
