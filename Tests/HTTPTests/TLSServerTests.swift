@@ -8,8 +8,10 @@ import Testing
 struct TLSServerTests {
     private static func transport(
         _ client: String?, authority: String = "ca", _ change: (inout TransportOptions) -> Void = { _ in }
-    ) throws -> NetworkTransport {
-        let certificates = try Certificates.shared.get()
+    ) throws(BackupError) -> NetworkTransport {
+        guard case .success(let certificates) = Certificates.shared else {
+            throw BackupError(.execute, "openssl makes no certificates")
+        }
         var options = TransportOptions()
         options.caFile = certificates.path(authority + ".crt")
         if let client {
@@ -155,6 +157,35 @@ struct TLSServerTests {
         #expect(try await RawConnection.exchange("", port: server.port) == "")
         #expect(try await server.logged("no TLS handshake") != nil)
         await server.stop()
+    }
+
+    @Test
+    func filesOfAClient() throws {
+        let certificates = try Certificates.shared.get()
+        let directory = try scratchDirectory("client")
+        let open = directory + "/open.key"
+        try FileManager.default.copyItem(atPath: certificates.client.key, toPath: open)
+        chmod(open, 0o644)
+        let (certificate, key) = (certificates.client.certificate, certificates.client.key)
+        let cases: [(certificate: String?, key: String?, code: ErrorCode, text: String)] = [
+            (directory + "/none.crt", key, .fileMissing, "none.crt"),
+            (certificate, directory + "/none.key", .fileMissing, "none.key"),
+            (certificate, open, .fileRead, "group or other permissions"),
+            (certificate, certificates.server.key, .fileInvalid, "does not fit"),
+            (key, key, .fileInvalid, "certificate"), (certificate, certificate, .fileRead, "permissions"),
+            (certificate, nil, .optionInvalid, "needs its key"), (nil, key, .optionInvalid, "needs its key"),
+        ]
+        for (certificate, key, code, text) in cases {
+            do throws(BackupError) {
+                _ = try Self.transport(nil) { options in
+                    options.certificateFile = certificate
+                    options.keyFile = key
+                }
+                Issue.record("taken: \(text)")
+            } catch {
+                #expect(error.code == code && error.message.contains(text), "\(error)")
+            }
+        }
     }
 
     /// One client must not take the places of all.

@@ -12,14 +12,20 @@ struct Answering: Sendable {
 
     func run(_ request: ServerRequest) async {
         let response = await service.handler.respond(to: request)
-        do throws(TransportError) {
+        do {
             let keepsAlive = try await send(response)
             tell { $0.answered(keepsAlive: keepsAlive) }
         } catch {
-            if error.kind != .cancelled { service.log.note("connection cut", error.reason, peer: connection.peer) }
+            // A peer that has gone is its own matter.
+            if !(error is TransportError) {
+                service.log.note(
+                    "connection cut", Self.unmade, detail: "\(Self.unmade): \(error)", peer: connection.peer)
+            }
             tell { $0.cut() }
         }
     }
+
+    private static let unmade = "an answer could not be made"
 
     private func tell(_ body: @escaping @Sendable (ServerConnection) -> Void) {
         let connection = connection
@@ -27,7 +33,7 @@ struct Answering: Sendable {
     }
 
     /// - Returns: whether the connection can be used again.
-    private func send(_ response: ServerResponse) async throws(TransportError) -> Bool {
+    private func send(_ response: ServerResponse) async throws -> Bool {
         let hasNoBody = response.status == 204 || response.status == 304
         var response = response
         let framing: ResponseHead.Framing
@@ -55,13 +61,7 @@ struct Answering: Sendable {
             // At once: whoever follows something wants to know that it has begun.
             try await stream.begin(lines)
             guard !hasNoBody, head.method != "HEAD" else { break }
-            do {
-                try await write(stream)
-            } catch let error as TransportError {
-                throw error
-            } catch {
-                throw TransportError(.broken, "the answer could not be made: \(error)")
-            }
+            try await write(stream)
             try await stream.finish()
         }
         return keepsAlive

@@ -28,7 +28,7 @@ struct RequestHead {
         case "HTTP/1.0": isOld = true
         default:
             throw version.hasPrefix("HTTP/")
-                ? RequestFault(505, "'\(version.prefix(16))' is not spoken here") : RequestFault(400, "no HTTP")
+                ? RequestFault(505, "another version than HTTP/1.1") : RequestFault(400, "no HTTP")
         }
         self.method = method
         self.target = try RequestTarget(parsing: target)

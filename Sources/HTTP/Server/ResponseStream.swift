@@ -29,7 +29,7 @@ final class ResponseStream: ResponseWriter {
     }
 
     /// - Parameter head: goes out in one piece with the first bytes.
-    func write(_ bytes: RawSpan, head: ByteBuffer?) async throws(TransportError) {
+    func write(_ bytes: RawSpan, head: ByteBuffer?) async throws {
         var head = head
         var offset = 0
         repeat {
@@ -39,7 +39,7 @@ final class ResponseStream: ResponseWriter {
                 if case .length(let length) = framing { return state.written <= length }
                 return true
             }
-            guard fits else { throw TransportError(.broken, "more was written than the answer's length") }
+            guard fits else { throw WrongLength(isMore: true) }
             let piece = self.piece(bytes.extracting(offset..<(offset + count)), head.take())
             if piece.readableBytes > 0 {
                 try await waitForRoom(piece.readableBytes)
@@ -57,12 +57,12 @@ final class ResponseStream: ResponseWriter {
 
     /// What goes behind the body.
     /// - Throws: when less was written than was announced.
-    func finish() async throws(TransportError) {
+    func finish() async throws {
         switch framing {
         case .none: break
         case .length(let length):
             guard state.with({ $0.written }) == length else {
-                throw TransportError(.broken, "less was written than the answer's length")
+                throw WrongLength(isMore: false)
             }
         case .chunked: try await begin(ByteBuffer(string: "0\r\n\r\n"))
         }
@@ -97,4 +97,10 @@ final class ResponseStream: ResponseWriter {
             if state.failure == nil { state.failure = error }
         }
     }
+}
+
+/// The handler's fault.
+private struct WrongLength: Error, CustomStringConvertible {
+    var isMore: Bool
+    var description: String { "\(isMore ? "more" : "less") was written than the length that was announced" }
 }

@@ -391,7 +391,8 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
 
 extension TimeAmount {
     init(_ duration: Duration) {
-        let (seconds, attoseconds) = duration.components
+        // A century is for ever.
+        let (seconds, attoseconds) = min(max(duration, .zero), .seconds(3_000_000_000)).components
         self = .nanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
     }
 }
