@@ -18,7 +18,9 @@ void linux_return_blocks_from(int size) { mallopt(M_MMAP_THRESHOLD, size); }
 
 int linux_flock(int descriptor, int operation) { return flock(descriptor, operation); }
 
-int linux_spawn_session(pid_t *process, const char *path, char *const arguments[], char *const environment[]) {
+int linux_spawn_session(pid_t *process, const char *path, char *const arguments[], char *const environment[],
+                        int output, int error) {
+    const int streams[3] = {-1, output, error};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int status = posix_spawn_file_actions_init(&actions);
@@ -29,7 +31,9 @@ int linux_spawn_session(pid_t *process, const char *path, char *const arguments[
         return status;
     }
     for (int descriptor = 0; status == 0 && descriptor < 3; descriptor++)
-        status = posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0);
+        status = streams[descriptor] < 0
+            ? posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_RDWR, 0)
+            : posix_spawn_file_actions_adddup2(&actions, streams[descriptor], descriptor);
     if (status == 0) status = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     sigset_t none, all;
     sigemptyset(&none);

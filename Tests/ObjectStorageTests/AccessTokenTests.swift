@@ -146,6 +146,9 @@ struct ServiceJSONTests {
                 .array([]),
             ])
         #expect(json["b"]?["c"]?.string == "d" && json["b"]?["x"] == nil && json["a"]?["c"] == nil)
+        #expect(ServiceJSON(Array("\(json)".utf8)) == json)
+        #expect(
+            "\(json)" == "{\"a\":[1,-2.5e3,\"x\\u000aé😀\",true,false,null,{},[]],\"b\":{\"c\":\"d\"}}")
         #expect(ServiceJSON(Array(ServiceJSON.quoted("a\"\\\n\u{1}é").utf8)) == .text("a\"\\\n\u{1}é"))
     }
 

@@ -18,7 +18,7 @@ struct BackgroundProcess {
         var words = ([configuration.programPath] + arguments).map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var processID = pid_t()
-        let status = linux_spawn_session(&processID, program, &words, environ)
+        let status = linux_spawn_session(&processID, program, &words, environ, -1, -1)
         guard status == 0 else {
             throw systemError(.execute, "unable to start the background process", status)
         }

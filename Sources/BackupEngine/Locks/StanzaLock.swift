@@ -1,6 +1,6 @@
 package import BackupModel
 import RepositoryFormats
-import RepositoryStorage
+package import RepositoryStorage
 import Synchronization
 
 /// The lock of a stanza in one repository, which hosts that share the repository heed: pgBackRest's format has none.

@@ -1,4 +1,5 @@
 import BackupModel
+import RepositoryStorage
 
 /// What the lock object of a stanza says.
 struct StanzaLockBody: Equatable {

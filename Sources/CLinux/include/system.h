@@ -20,6 +20,7 @@ void linux_return_blocks_from(int size);
 /// flock(2); Swift sees only the structure of that name. 0, or -1 with errno.
 int linux_flock(int descriptor, int operation);
 
-/// Starts a program in a session of its own, with standard streams on /dev/null, no other descriptor, and no signal
-/// blocked. 0, or an errno.
-int linux_spawn_session(pid_t *process, const char *path, char *const arguments[], char *const environment[]);
+/// Starts a program in a session of its own, with standard input on /dev/null, standard output and error on these
+/// descriptors (-1: on /dev/null too), no other descriptor, and no signal blocked. 0, or an errno.
+int linux_spawn_session(pid_t *process, const char *path, char *const arguments[], char *const environment[],
+                        int output, int error);

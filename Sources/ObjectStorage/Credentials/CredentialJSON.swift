@@ -1,3 +1,5 @@
+import HTTP
+
 /// The strings and numbers directly in one JSON object, as credentials come; what is nested is passed over.
 package struct CredentialJSON: Sendable {
     private let members: [String: ServiceJSON]

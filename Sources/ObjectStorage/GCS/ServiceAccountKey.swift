@@ -1,5 +1,6 @@
 package import BackupModel
 import CCrypto
+import HTTP
 
 /// A key file of a Google service account.
 package struct ServiceAccountKey: Sendable {

@@ -1,5 +1,4 @@
 import Glibc
-import RepositoryStorage
 
 /// Which process this is, in a way that tells it from every other that had or will have its id.
 package struct ProcessIdentity: Sendable, Equatable {
@@ -20,7 +19,10 @@ package struct ProcessIdentity: Sendable, Equatable {
         self.startTime = startTime
     }
 
-    package static func current() -> ProcessIdentity {
+    package static func current() -> ProcessIdentity { running(as: getpid()) }
+
+    /// A process that runs here and now.
+    package static func running(as processID: Int32) -> ProcessIdentity {
         var name = [CChar](repeating: 0, count: 256)
         let hasName = gethostname(&name, name.count - 1) == 0
         let host = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -30,18 +32,21 @@ package struct ProcessIdentity: Sendable, Equatable {
             host: hasName ? host : "unknown",
             boot: text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" },
             namespace: String(decoding: link.prefix(linkLength).map(UInt8.init(bitPattern:)), as: UTF8.self),
-            processID: getpid(), startTime: running(getpid())?.startTime ?? 0)
+            processID: processID, startTime: running(processID)?.startTime ?? 0)
     }
 
     /// Whether it is certain, seen from this process, that `other` does not run any more.
     package func knowsGone(_ other: ProcessIdentity) -> Bool {
-        guard other.host == host, !boot.isEmpty, other.boot == boot, !namespace.isEmpty, other.namespace == namespace,
-            other.processID > 0
-        else { return false }
+        guard other.host == host, sharesNumbers(with: other) else { return false }
         // Asked of kill(2): /proc hides the processes of other users where it is mounted with hidepid.
         if kill(other.processID, 0) != 0, errno == ESRCH { return true }
         guard let now = Self.running(other.processID) else { return false }
         return now.isDead || (other.startTime != 0 && now.startTime != 0 && now.startTime != other.startTime)
+    }
+
+    /// Whether the number of `other` means the same process, or none, seen from this one.
+    package func sharesNumbers(with other: ProcessIdentity) -> Bool {
+        !boot.isEmpty && other.boot == boot && !namespace.isEmpty && other.namespace == namespace && other.processID > 0
     }
 
     /// The third and the 22nd field of /proc/<pid>/stat, see proc(5).

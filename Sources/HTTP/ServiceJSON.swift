@@ -1,5 +1,5 @@
-/// A value of JSON as services answer with it: small, and kept in memory as a whole.
-package enum ServiceJSON: Sendable, Equatable {
+/// A value of JSON as services answer with it and are asked with: small, and kept in memory as a whole.
+package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
     case text(String)
     /// As it was written.
     case number(String)
@@ -34,6 +34,21 @@ package enum ServiceJSON: Sendable, Equatable {
     /// The elements of an array; none of anything else.
     package var elements: [ServiceJSON] {
         if case .array(let elements) = self { elements } else { [] }
+    }
+
+    /// Compact, members by key; without line feeds.
+    package var description: String {
+        switch self {
+        case .text(let text): Self.quoted(text)
+        case .number(let number): number
+        case .bool(let value): value ? "true" : "false"
+        case .null: "null"
+        case .array(let elements): "[" + elements.map(\.description).joined(separator: ",") + "]"
+        case .object(let members):
+            "{"
+                + members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+                .map { "\(Self.quoted($0.key)):\($0.value)" }.joined(separator: ",") + "}"
+        }
     }
 
     package static func quoted(_ text: String) -> String {
