@@ -11,7 +11,7 @@ RELEASE = swift build -c release --static-swift-stdlib
 # Need nothing but the build; the others start PostgreSQL, pgBackRest and our own programs.
 PURE = ArchiveShortcut|BackupModel|Checksums|PostgresFormats|RepositoryFormats|StreamFilters|Storage|BackupEngine|Telemetry
 # Apart from them, for what they talk to is in the tests and has time limits.
-LOCAL = CertificateAuthority|HTTP|ObjectStorage|RepositoryHost
+LOCAL = CertificateAuthority|HTTP|Jobs|ObjectStorage|RepositoryHost
 SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|Interop
 # A target may use only what Package.swift says it uses.
 TEST = swift test --explicit-target-dependency-import-check error

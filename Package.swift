@@ -94,6 +94,12 @@ let package = Package(
             dependencies: [
                 "BackupEngine", "BackupModel", "HTTP", "ObjectStorage", "RepositoryFormats", "RepositoryStorage",
             ]),
+        .target(
+            name: "Jobs",
+            dependencies: [
+                "BackupModel", "CLinux", "HTTP", "RepositoryStorage", "Telemetry",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
 
         // All that the launcher may link.
         .target(name: "ArchiveShortcut"),
@@ -146,11 +152,21 @@ let package = Package(
         .testTarget(
             name: "TelemetryTests",
             dependencies: ["Telemetry", .product(name: "Logging", package: "swift-log")]),
+        .testTarget(
+            name: "JobsTests",
+            dependencies: [
+                "Jobs", "BackupModel", "HTTP", "RepositoryStorage", "Telemetry",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         .testTarget(name: "ArchiveShortcutTests", dependencies: ["ArchiveShortcut"]),
         .target(name: "TestSupport", path: "Tests/TestSupport", exclude: ["Servers"]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),
         .testTarget(
-            name: "PostgresTests", dependencies: ["TestSupport", "PostgresAccess", "PostgresFormats", "BackupModel"]),
+            name: "PostgresTests",
+            dependencies: [
+                "TestSupport", "Jobs", "PostgresAccess", "PostgresFormats", "BackupModel", "HTTP",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         // The contract's tests are StorageTests' own, by links.
         .testTarget(
             name: "StoreServerTests",

@@ -61,8 +61,12 @@ enum CommandLog {
     static func end(_ logger: Logger, _ configuration: Configuration, failedWith code: ErrorCode) {
         logger.log(
             level: frame(configuration),
-            "\(configuration.commandText) command end: aborted with exception [\(padded(code))]")
+            "\(configuration.commandText) command end: aborted with exception [\(padded(code))]",
+            metadata: exitCode(code.rawValue))
     }
+
+    /// With the last line: who reads the log of a process that nobody waited for learns how it ended.
+    static func exitCode(_ status: Int32) -> Logger.Metadata { [LogFact.code: .stringConvertible(status)] }
 
     /// Before the options are known: to standard error, in the format that was asked for as far as can be told.
     static func reportWithoutConfiguration(_ error: BackupError, arguments: [String]) {

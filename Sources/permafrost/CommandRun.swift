@@ -49,7 +49,8 @@ struct CommandRun {
             let network = objectStores.summary.map { "; " + $0 } ?? ""
             logger.log(
                 level: frame,
-                "\(configuration.commandText) command end: completed successfully (\(time.milliseconds)ms\(network))")
+                "\(configuration.commandText) command end: completed successfully (\(time.milliseconds)ms\(network))",
+                metadata: CommandLog.exitCode(status))
         } catch {
             let failure = BackupError(error)
             CommandLog.report(failure, logger)

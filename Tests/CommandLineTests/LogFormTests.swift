@@ -39,6 +39,9 @@ struct LogFormTests {
         #expect((error["msg"] as? String)?.contains("'/nonexistent/\"x\"' does not exist") == true)
         let inFile = try objects(String(contentsOfFile: log, encoding: .utf8))
         #expect(inFile.contains { $0["code"] as? Int == 73 })
+        // Who did not wait for the process learns from its last line how it ended.
+        let ends = inFile.filter { ($0["msg"] as? String)?.contains(" command end: ") == true }
+        #expect(ends.map { $0["code"] as? Int } == [0, 73])
         try FileManager.default.removeItem(atPath: log)
     }
 

@@ -21,6 +21,32 @@ extension Configuration {
         return found.sorted { ($0.name, $0.index) < ($1.name, $1.index) }.flatMap(\.words)
     }
 
+    /// An option that this run's command line has set.
+    package struct Given: Sendable, Equatable {
+        package let name: OptionName
+        /// As it is written: `repo2-path`.
+        package let displayName: String
+        /// `y` or `n` of bools; none of what is negated without being a bool, of what is reset, and of secrets.
+        package let values: [String]
+    }
+
+    /// All that this run's command line has set, by name.
+    package var givenOnCommandLine: [Given] {
+        resolved.filter { $0.value.source == .commandLine || $0.value.isReset }.compactMap { key, option in
+            guard let definition = OptionTable.definition(key.name) else { return nil }
+            let values: [String] =
+                switch option.value {
+                case .bool(let value): [value ? "y" : "n"]
+                case .list(let elements): elements
+                case .pairs(let pairs): pairs.map { "\($0.key)=\($0.value)" }
+                default: option.text.map { [$0] } ?? []
+                }
+            return Given(
+                name: key.name, displayName: definition.displayName(key.index),
+                values: option.isReset || (option.isNegated && definition.type != .bool) ? [] : values)
+        }.sorted { $0.displayName < $1.displayName }
+    }
+
     /// The words after `argv[0]` that run this command in another role with the same options.
     package func arguments(for role: CommandRole, parameters: [String]) -> [String] {
         inputs.optionWords + ["\(command.rawValue):\(role.rawValue)"] + parameters
