@@ -67,7 +67,7 @@ check: lint ## lint, and the rules that a compiler does not know
 clean: ## remove all that was built
 	rm -rf .build bin libexec
 
-install: ## install what was built under PREFIX (/usr/local), with manual page and completions
+install: ## install what was built under PREFIX (/usr/local), with manual page, completions and units
 	install -D --mode=755 bin/permafrost "$(DESTDIR)$(PREFIX)/bin/permafrost"
 	install -D --mode=755 libexec/permafrost/permafrost "$(DESTDIR)$(PREFIX)/libexec/permafrost/permafrost"
 	@share="$(DESTDIR)$(PREFIX)/share"; \
@@ -75,4 +75,8 @@ install: ## install what was built under PREFIX (/usr/local), with manual page a
 	bin/permafrost help --man > "$$share/man/man1/permafrost.1"; \
 	bin/permafrost completion bash > "$$share/bash-completion/completions/permafrost"; \
 	bin/permafrost completion zsh > "$$share/zsh/site-functions/_permafrost"; \
-	bin/permafrost completion fish > "$$share/fish/vendor_completions.d/permafrost.fish"
+	bin/permafrost completion fish > "$$share/fish/vendor_completions.d/permafrost.fish"; \
+	mkdir -p "$(DESTDIR)$(PREFIX)/lib/systemd/system"; \
+	for unit in packaging/systemd/*.service; do \
+	    sed 's|/usr/local|$(PREFIX)|' "$$unit" > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \
+	done

@@ -92,7 +92,8 @@ let package = Package(
         .target(
             name: "RepositoryHost",
             dependencies: [
-                "BackupEngine", "BackupModel", "HTTP", "ObjectStorage", "RepositoryFormats", "RepositoryStorage",
+                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats",
+                "RepositoryStorage",
             ]),
         .target(
             name: "Jobs",
@@ -108,7 +109,7 @@ let package = Package(
             name: "permafrost",
             dependencies: [
                 "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority", "HTTP",
-                "ObjectStorage", "PostgresFormats", "RepositoryHost", "RepositoryStorage", "Telemetry",
+                "Jobs", "ObjectStorage", "PostgresFormats", "RepositoryHost", "RepositoryStorage", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
 
@@ -138,7 +139,7 @@ let package = Package(
         .testTarget(
             name: "RepositoryHostTests",
             dependencies: [
-                "BackupEngine", "BackupModel", "HTTP", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
+                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
                 "RepositoryStorage",
             ]),
         .testTarget(

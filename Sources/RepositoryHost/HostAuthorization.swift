@@ -1,31 +1,6 @@
 package import BackupModel
 package import HTTP
-
-/// What a client may do with its stanzas; each right holds those before it.
-package enum HostRight: Int, Sendable, Comparable {
-    /// Reads everything of the stanza.
-    case read
-    /// Also adds to it: archives WAL, takes backups. What is complete can neither be changed nor removed.
-    case add
-    /// Also removes backups and WAL, and changes annotations.
-    case expire
-    /// Also deletes the stanza, and writes anywhere in it.
-    case all
-
-    package static func < (one: HostRight, other: HostRight) -> Bool { one.rawValue < other.rawValue }
-
-    init?(name: some StringProtocol) {
-        switch name {
-        case "read": self = .read
-        case "add": self = .add
-        case "expire": self = .expire
-        case "all": self = .all
-        default: return nil
-        }
-    }
-
-    var name: String { "\(self)" }
-}
+package import Jobs
 
 /// Who may do what: `tls-server-auth` and `tls-server-allow`.
 package struct HostAuthorization: Sendable {
@@ -34,7 +9,7 @@ package struct HostAuthorization: Sendable {
         case named(Set<String>)
     }
     private var stanzas: [String: Stanzas] = [:]
-    private var rights: [String: HostRight] = [:]
+    private var rights: [String: AccessVerb] = [:]
 
     /// - Parameters:
     ///   - auth: client and its stanzas, `*` or names with commas between them, as pgBackRest has it.
@@ -56,7 +31,7 @@ package struct HostAuthorization: Sendable {
         }
         for (client, value) in allow {
             for name in value.split(separator: ",") {
-                guard let right = HostRight(name: name.trimmed) else {
+                guard let right = AccessVerb(rawValue: String(name.trimmed)) else {
                     throw BackupError(
                         .optionInvalidValue, "'\(client)=\(value)' is not valid for 'tls-server-allow' option",
                         hint: "rights are read, add, expire and all; each holds those before it")
@@ -74,7 +49,7 @@ package struct HostAuthorization: Sendable {
 
     /// What `client` may do with `stanza`.
     /// - Throws: `.access` when nothing.
-    package func right(of client: ClientIdentity, stanza: String) throws(BackupError) -> HostRight {
+    package func right(of client: ClientIdentity, stanza: String) throws(BackupError) -> AccessVerb {
         let name = try Self.name(client)
         guard let known = stanzas[name] else { throw Self.unknown(name) }
         if case .named(let names) = known, !names.contains(stanza) {
@@ -85,7 +60,7 @@ package struct HostAuthorization: Sendable {
         return rights[name] ?? .all
     }
 
-    package func require(_ right: HostRight, of client: ClientIdentity, stanza: String) throws(BackupError) {
+    package func require(_ right: AccessVerb, of client: ClientIdentity, stanza: String) throws(BackupError) {
         guard try self.right(of: client, stanza: stanza) < right else { return }
         throw Self.missing(right, try Self.name(client), stanza)
     }
@@ -101,9 +76,9 @@ package struct HostAuthorization: Sendable {
         if stanzas[name] == nil { throw Self.unknown(name) }
     }
 
-    static func missing(_ right: HostRight, _ client: String, _ stanza: String) -> BackupError {
+    static func missing(_ right: AccessVerb, _ client: String, _ stanza: String) -> BackupError {
         BackupError(
-            .access, "access denied: client '\(client)' lacks the right '\(right.name)' on stanza '\(stanza)'",
+            .access, "access denied: client '\(client)' lacks the right '\(right.rawValue)' on stanza '\(stanza)'",
             hint: "on the host, tls-server-allow says what a client may do")
     }
 

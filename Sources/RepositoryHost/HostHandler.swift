@@ -1,24 +1,40 @@
 import BackupModel
 package import HTTP
+package import Jobs
 import ObjectStorage
 import RepositoryStorage
 import Synchronization
 
-/// What a repository host answers. The service is another one after the configuration was read again.
+/// What a repository host or an agent answers. Its services are others after the configuration was read again.
 package final class HostHandler: ServerHandler {
-    private let service: Mutex<StorageService>
+    package struct Services: Sendable {
+        /// nil on an agent, which has no volumes.
+        package var storage: StorageService?
+        /// nil where there is no place for them.
+        package var jobs: JobService?
 
-    package init(_ service: StorageService) { self.service = Mutex(service) }
+        package init(storage: StorageService?, jobs: JobService?) {
+            self.storage = storage
+            self.jobs = jobs
+        }
+    }
+
+    private let services: Mutex<Services>
+
+    package init(_ services: Services) { self.services = Mutex(services) }
 
     /// For requests that come from now on.
-    package func use(_ service: StorageService) { self.service.withLock { $0 = service } }
+    package func use(_ services: Services) { self.services.withLock { $0 = services } }
 
     package func respond(to request: ServerRequest) async -> ServerResponse {
         guard request.path.first == "v1" else { return Self.nothing }
         switch request.path.dropFirst().first {
         case "repo":
-            let service = service.withLock { $0 }
-            return await service.respond(to: request, request.path.dropFirst(2))
+            guard let storage = services.withLock({ $0 }).storage else { return Self.nothing }
+            return await storage.respond(to: request, request.path.dropFirst(2))
+        case "jobs":
+            guard let jobs = services.withLock({ $0 }).jobs else { return Self.nothing }
+            return await jobs.respond(to: request)
         case "ping" where request.path.count == 2 && request.method == "GET":
             return ServerResponse(
                 200, headers: ["Content-Type": "application/json"],

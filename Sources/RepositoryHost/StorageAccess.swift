@@ -2,6 +2,7 @@ import BackupEngine
 import BackupModel
 import Glibc
 import HTTP
+import Jobs
 import RepositoryFormats
 import RepositoryStorage
 
@@ -51,7 +52,7 @@ struct StorageAccess {
         }
         let right = try authorization.right(of: client, stanza: stanza)
         guard !place.mayRemove(right, isComplete: try await isComplete(place, stanza, right)) else { return }
-        let needed: HostRight =
+        let needed: AccessVerb =
             switch place {
             case .directory, .other, .info: .all
             default: right == .read ? .add : .expire
@@ -59,7 +60,8 @@ struct StorageAccess {
         throw try refusal("remove '\(path)'", needs: needed, stanza)
     }
 
-    private func refusal(_ attempt: String, needs right: HostRight, _ stanza: String) throws(BackupError) -> BackupError
+    private func refusal(_ attempt: String, needs right: AccessVerb, _ stanza: String) throws(BackupError)
+        -> BackupError
     {
         HostAuthorization.missing(right, try HostAuthorization.name(client), stanza)
             .within("unable to \(attempt) in \(volume.repository.name)")
@@ -67,7 +69,7 @@ struct StorageAccess {
 
     /// Only where it matters: reading `backup.info` for each file of a backup would be much.
     private func isComplete(
-        _ place: RepositoryPlace.StanzaPlace, _ stanza: String, _ right: HostRight
+        _ place: RepositoryPlace.StanzaPlace, _ stanza: String, _ right: AccessVerb
     ) async throws(BackupError) -> Bool {
         guard right == .add, case .backup(let label) = place else { return false }
         return try await volume.isComplete(label, stanza: stanza)

@@ -1,4 +1,5 @@
 import BackupModel
+import Jobs
 import RepositoryFormats
 
 /// What may happen to a name that is written.
@@ -15,7 +16,7 @@ enum WriteRule: Equatable {
 /// Who may write and remove what: pure, but for whether a backup is complete.
 extension RepositoryPlace.StanzaPlace {
     /// - Parameter isComplete: of ``backup(label:)``: `backup.info` has it, or nobody can tell.
-    func rule(for right: HostRight, isComplete: Bool) -> WriteRule {
+    func rule(for right: AccessVerb, isComplete: Bool) -> WriteRule {
         switch (right, self) {
         case (.read, _): .refuse
         case (.all, _): .replace
@@ -28,7 +29,7 @@ extension RepositoryPlace.StanzaPlace {
         }
     }
 
-    func mayRemove(_ right: HostRight, isComplete: Bool) -> Bool {
+    func mayRemove(_ right: AccessVerb, isComplete: Bool) -> Bool {
         switch (right, self) {
         case (.read, _): false
         case (.all, _): true

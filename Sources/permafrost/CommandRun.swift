@@ -71,6 +71,7 @@ struct CommandRun {
     }
 
     private func runCommand() async throws -> Int32 {
+        if let agent = try DelegatedRun(configuration, logger) { return try await agent.run() }
         let progress = CommandProgress(logger: logger)
         let context = try makeContext(progress)
         switch configuration.command {
@@ -144,7 +145,7 @@ struct CommandRun {
             try await RepositoryFileCommands(context).put(StandardStreams.read)
         case .repoRm:
             try await RepositoryFileCommands(context).remove()
-        case .server:
+        case .server, .agent:
             try await ServerRun(configuration, logger, hangUp).run()
         case .help, .version, .completion, .serverPing, .tls:
             throw BackupError(

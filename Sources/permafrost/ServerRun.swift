@@ -2,13 +2,15 @@ import BackupEngine
 import BackupModel
 import Glibc
 import HTTP
+import Jobs
 import Logging
 import ObjectStorage
 import RepositoryHost
 import RepositoryStorage
 import Synchronization
 
-/// `permafrost server`: serves the volumes of this host until a signal.
+/// `permafrost server` and `permafrost agent`: serve other hosts until a signal. A server has volumes and runs jobs that
+/// touch only repositories; an agent has none and runs those that need PostgreSQL.
 struct ServerRun {
     private let configuration: Configuration
     private let logger: Logger
@@ -30,11 +32,13 @@ struct ServerRun {
     }
 
     func run() async throws {
-        let locks = HostLocks(
-            lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
-            now: ObjectStoreContext.now)
-        let threads = WorkerThreads(count: Self.threads)
-        let handler = HostHandler(try Self.service(configuration, locks, threads))
+        let runner = try await jobRunner()
+        let parts = Parts(
+            runner: runner, threads: WorkerThreads(count: Self.threads),
+            locks: HostLocks(
+                lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
+                now: ObjectStoreContext.now))
+        let handler = HostHandler(try parts.services(configuration))
         let server = HTTPServer(try options(), handler: handler)
         let port = try await server.start()
         logger.notice("serving on \(configuration.string(.tlsServerAddress) ?? "localhost"), port \(port)")
@@ -42,7 +46,7 @@ struct ServerRun {
             ServiceManager.tell("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.microseconds())")
             do throws(BackupError) {
                 try server.reload()
-                handler.use(try Self.service(try Self.configuration(programPath), locks, threads))
+                handler.use(try parts.services(try Self.configuration(programPath)))
                 logger.notice("configuration and certificates were read again")
             } catch {
                 logger.error("unable to read the configuration again, the old one stays: \(error.description)")
@@ -52,13 +56,66 @@ struct ServerRun {
         ServiceManager.tell("READY=1")
         while true {
             do { try await Task.sleep(for: Self.interval) } catch { break }
-            locks.endOld()
+            parts.locks.endOld()
+            await runner?.prune()
         }
         hangUp.set(nil)
         ServiceManager.tell("STOPPING=1")
         logger.notice("stopping: requests that run have \(Self.farewell.components.seconds)s to end")
         // A task of its own: this one was cancelled.
-        await Task { await server.stop(graceful: Self.farewell) }.value
+        await Task {
+            // Jobs go on, and the next start watches them.
+            await runner?.stop(endsJobs: false)
+            await server.stop(graceful: Self.farewell)
+        }.value
+    }
+
+    /// nil on a repository host that has no place for jobs: it serves its volumes all the same.
+    private func jobRunner() async throws -> JobRunner? {
+        let spool = configuration.string(.spoolPath) ?? "/var/spool/pgbackrest"
+        var options = JobRunner.Options(program: configuration.programPath)
+        options.words = Self.places
+        // An agent and a server on one host must not take each other's jobs for their own.
+        let store: JobStore
+        do throws(BackupError) {
+            store = try JobStore(path: "\(spool)/jobs-\(configuration.command.rawValue)")
+        } catch {
+            guard configuration.command == .server else { throw error }
+            logger.warning("no jobs are taken: \(error.description)")
+            return nil
+        }
+        let runner = JobRunner(store, options, logger: logger)
+        try await runner.recover()
+        return runner
+    }
+
+    /// What stays when the configuration is read again.
+    private struct Parts: Sendable {
+        let runner: JobRunner?
+        let threads: WorkerThreads
+        let locks: HostLocks
+
+        func services(_ configuration: Configuration) throws(BackupError) -> HostHandler.Services {
+            let authorization = try HostAuthorization(
+                auth: configuration.pairs(.tlsServerAuth), allow: configuration.pairs(.tlsServerAllow))
+            let isAgent = configuration.command == .agent
+            let jobs = runner.map { runner in
+                JobService(runner, hasCluster: isAgent) { client, stanza, verb in
+                    do throws(BackupError) {
+                        try authorization.require(verb, of: client, stanza: stanza)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            }
+            guard !isAgent else { return HostHandler.Services(storage: nil, jobs: jobs) }
+            let volumes = try ServerRun.volumes(ServerRun.repositories(configuration.programPath))
+            return HostHandler.Services(
+                storage: StorageService(
+                    volumes, authorization, locks, threads: threads, buffers: CallSlots(ServerRun.buffers)),
+                jobs: jobs)
+        }
     }
 
     private func options() throws(BackupError) -> ServerOptions {
@@ -68,14 +125,16 @@ struct ServerRun {
         var options = ServerOptions(
             .tls(
                 address: configuration.string(.tlsServerAddress) ?? "localhost",
-                port: configuration.integer(.tlsServerPort) ?? 8432, certificates))
+                port: configuration.integer(.tlsServerPort) ?? (configuration.command == .agent ? 8433 : 8432),
+                certificates))
         options.log = { [logger] in logger.warning("\($0)") }
         return options
     }
 
     private func required(_ option: OptionName) throws(BackupError) -> String {
         guard let value = configuration.string(option) else {
-            throw BackupError(.optionRequired, "server command requires option: \(option.rawValue)")
+            throw BackupError(
+                .optionRequired, "\(configuration.command.rawValue) command requires option: \(option.rawValue)")
         }
         return value
     }
@@ -87,21 +146,14 @@ struct ServerRun {
             environment: ProgramPath.environment())
     }
 
-    private static func service(
-        _ configuration: Configuration, _ locks: HostLocks, _ threads: WorkerThreads
-    ) throws(BackupError) -> StorageService {
-        let authorization = try HostAuthorization(
-            auth: configuration.pairs(.tlsServerAuth), allow: configuration.pairs(.tlsServerAllow))
-        return StorageService(
-            try volumes(repositories(configuration.programPath)), authorization, locks, threads: threads,
-            buffers: CallSlots(buffers))
-    }
+    /// Where the configuration is, for other commands with the same one.
+    private static var places: [String] { CommandLine.arguments.dropFirst().filter { $0.hasPrefix("--config") } }
 
     /// What is configured for commands that work on repositories.
     private static func repositories(_ programPath: String) throws(BackupError) -> Configuration {
         try Configuration.load(
             programPath: programPath,
-            arguments: ["info"] + CommandLine.arguments.dropFirst().filter { $0.hasPrefix("--config") },
+            arguments: ["info"] + places,
             environment: ProgramPath.environment())
     }
 

@@ -132,8 +132,10 @@ private enum OptionReference {
 
     private static func row(_ option: OptionDefinition) -> String {
         let commands = usableCommands(option)
-        // `server` is a world of its own.
-        let all = Command.allCases.filter { $0.isSupported && $0.readsConfiguration && $0 != .server }
+        // These are a world of their own.
+        let all = Command.allCases.filter {
+            $0.isSupported && $0.readsConfiguration && !CommandSet.serving.contains($0.asSet)
+        }
         let missing = all.filter { !commands.contains($0) }
         let everywhere = missing.isEmpty ? "all" : "all but " + missing.map(\.rawValue).joined(separator: ", ")
         let cells = [

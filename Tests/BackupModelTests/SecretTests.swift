@@ -18,7 +18,10 @@ import Testing
         #expect(secret == Secret("hunter2"))
     }
 
-    @Test(arguments: Command.allCases.filter { $0.readsConfiguration && $0.isSupported && $0 != .server })
+    @Test(
+        arguments: Command.allCases.filter {
+            $0.readsConfiguration && $0.isSupported && !CommandSet.serving.contains($0.asSet)
+        })
     func isNotInAConfiguration(command: Command) throws {
         let parameters =
             command == .archiveGet

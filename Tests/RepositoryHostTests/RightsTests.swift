@@ -1,5 +1,6 @@
 import BackupModel
 import HTTP
+import Jobs
 import Testing
 
 @testable import RepositoryHost
@@ -65,10 +66,10 @@ struct RightsTests {
         let places: [RepositoryPlace.StanzaPlace] = [
             .directory, .info, .latest, .kept, .backup(label: "x"), .lock, .own, .other,
         ]
-        func rules(_ right: HostRight, _ isComplete: Bool) -> [WriteRule] {
+        func rules(_ right: AccessVerb, _ isComplete: Bool) -> [WriteRule] {
             places.map { $0.rule(for: right, isComplete: isComplete) }
         }
-        func removals(_ right: HostRight, _ isComplete: Bool) -> [Bool] {
+        func removals(_ right: AccessVerb, _ isComplete: Bool) -> [Bool] {
             places.map { $0.mayRemove(right, isComplete: isComplete) }
         }
         for isComplete in [false, true] {

@@ -7,6 +7,8 @@ import TestSupport
 final class RepositoryMachine: Sendable {
     /// Of the host on its end of the cable, which is its certificate's name too.
     let address: String
+    /// Of the database host on its end.
+    let databaseAddress: String
     let programs: PermafrostPrograms
     let scratch: ScratchDirectory
     let certificates: String
@@ -31,7 +33,7 @@ final class RepositoryMachine: Sendable {
         namespace = "pf-host-\(number)"
         cable = "pfc\(number)"
         address = "10.\(200 + number / 4000).\(number / 64 % 250).\(number % 64 * 4 + 2)"
-        let ours = address.split(separator: ".").dropLast().joined(separator: ".") + ".\(number % 64 * 4 + 1)"
+        databaseAddress = address.split(separator: ".").dropLast().joined(separator: ".") + ".\(number % 64 * 4 + 1)"
         volume = try scratch.makeDirectory("volume")
         lockPath = try scratch.makeDirectory("host-lock")
         certificates = try scratch.makeDirectory("tls")
@@ -44,7 +46,7 @@ final class RepositoryMachine: Sendable {
             _ = try? await ProcessRunner.run("ip", ["netns", "del", namespace])
         }
         try await Self.root("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        try await Self.root("ip", "addr", "add", "\(ours)/30", "dev", cable)
+        try await Self.root("ip", "addr", "add", "\(databaseAddress)/30", "dev", cable)
         try await Self.root("ip", "link", "set", cable, "up")
         for arguments in [
             ["addr", "add", "\(address)/30", "dev", "eth0"], ["link", "set", "eth0", "up"],
@@ -72,6 +74,7 @@ final class RepositoryMachine: Sendable {
     func configure(_ options: [String: String]) throws {
         var all = [
             "repo1-path": volume, "lock-path": lockPath, "log-level-console": "info", "log-level-file": "off",
+            "spool-path": try scratch.makeDirectory("host-spool"),
             "tls-server-address": "*", "tls-server-port": "\(Self.port)",
             "tls-server-ca-file": "\(certificates)/ca.crt", "tls-server-cert-file": "\(certificates)/\(address).crt",
             "tls-server-key-file": "\(certificates)/\(address).key", "tls-server-auth": "db=main",
@@ -90,6 +93,35 @@ final class RepositoryMachine: Sendable {
             "repo1-host-ca-file": "\(certificates)/ca.crt", "repo1-host-cert-file": "\(certificates)/\(client).crt",
             "repo1-host-key-file": "\(certificates)/\(client).key",
         ]
+    }
+
+    /// The options of an agent on the database host.
+    func agentOptions() -> [String: String] {
+        [
+            "tls-server-address": databaseAddress, "tls-server-ca-file": "\(certificates)/ca.crt",
+            "tls-server-cert-file": "\(certificates)/\(databaseAddress).crt",
+            "tls-server-key-file": "\(certificates)/\(databaseAddress).key", "tls-server-auth": "cron=main",
+        ]
+    }
+
+    /// A configuration by which the host has the agent run commands.
+    func writeControl(pgPath: String) throws -> String {
+        try scratch.write(
+            """
+            [global]
+            log-level-file=off
+            log-level-console=info
+            lock-path=\(lockPath)
+            [main]
+            pg1-path=\(pgPath)
+            pg1-host=\(databaseAddress)
+            pg1-host-type=tls
+            pg1-host-ca-file=\(certificates)/ca.crt
+            pg1-host-cert-file=\(certificates)/cron.crt
+            pg1-host-key-file=\(certificates)/cron.key
+
+            """, to: "control.conf")
+        return scratch.subpath("control.conf")
     }
 
     func tls(_ arguments: String...) async throws {
@@ -116,6 +148,10 @@ final class RepositoryMachine: Sendable {
 
     /// Runs a program on the host, as the server's user.
     func there(_ program: String, _ arguments: String...) async throws -> ProcessResult {
+        try await there(program, arguments)
+    }
+
+    func there(_ program: String, _ arguments: [String]) async throws -> ProcessResult {
         try await start(program, arguments).wait()
     }
 

@@ -161,4 +161,63 @@ struct ServedRepositoryTests {
             _ = try await server.wait()
         }
     }
+
+    @Test("the repository host has a backup made; agent and link may be lost meanwhile")
+    func agent() async throws {
+        try await withMachines(options: ["compress-type": "none"]) { cluster, machine, tool in
+            _ = try await machine.serve()
+            try await machine.tls("issue", machine.databaseAddress)
+            try await machine.tls("issue", "cron")
+            let here = try tool.layout.changed(
+                name: "agent", options: machine.agentOptions().merging(["rate-limit-network": "8MiB"]) { $1 })
+            func start() async throws -> RunningProcess {
+                let agent = try ProcessRunner.start(
+                    tool.executable, ["--config=\(here.configFile)", "agent"], asUser: ProcessRunner.serverUser,
+                    timeout: .seconds(600))
+                cluster.scratch.atEnd {
+                    agent.signal(SIGKILL)
+                    _ = try? await agent.wait()
+                }
+                try await waitFor("the agent") {
+                    let probe = "exec 3<>/dev/tcp/\(machine.databaseAddress)/8433"
+                    return try await ProcessRunner.run("bash", ["-c", probe]).status == 0
+                }
+                return agent
+            }
+            let first = try await start()
+            let control = try machine.writeControl(pgPath: cluster.dataDirectory)
+            func there(_ words: String...) async throws -> ProcessResult {
+                try await machine.there(tool.executable, ["--config=\(control)", "--stanza=main"] + words)
+            }
+            try await there("stanza-create").expecting(0)
+            try await tool.archive(from: cluster)
+            try await there("check").expecting(0)
+            try await cluster.pgbench(scale: 1)
+            let result = try await there("--type=full", "--annotation=by=cron", "backup").expecting(0).says(
+                "full backup size", "\"exit-code\":0", "\"by\":\"cron\"")
+            #expect(result.stdout.split(separator: "\n").last?.hasPrefix("{\"command\":\"backup\"") == true)
+            #expect(try await labels(tool).count == 1)
+
+            // Neither a lost link nor a lost agent costs the backup, or who waits for it its end.
+            async let waiting = there("--type=full", "backup")
+            try await Task.sleep(for: .seconds(2))
+            try await machine.cut()
+            try await Task.sleep(for: .seconds(2))
+            try await machine.heal()
+            first.signal(SIGKILL)
+            _ = try await first.wait()
+            try await Task.sleep(for: .seconds(1))
+            let second = try await start()
+            try await waiting.expecting(0).says("\"end\":\"completed\"")
+            #expect(try await labels(tool).count == 2)
+
+            // What fails there ends here with its code; what may not be asked for is refused.
+            try await there("--type=full", "--repo=3", "backup").expecting(32)
+            try await there("--pg1-path=/elsewhere", "backup").expecting(31)
+            try await there("restore").expecting(72).says("must be run on the PostgreSQL host")
+            second.signal(SIGTERM)
+            try await second.wait().expecting(0)
+            try await tool.run("verify")
+        }
+    }
 }

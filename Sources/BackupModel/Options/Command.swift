@@ -1,4 +1,6 @@
 package enum Command: String, CaseIterable, Sendable {
+    /// Ours.
+    case agent
     case annotate
     case archiveGet = "archive-get"
     case archivePush = "archive-push"

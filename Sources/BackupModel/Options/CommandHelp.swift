@@ -17,7 +17,8 @@ extension Command {
         case .repoPut: "store a file in a repository"
         case .repoRm: "remove a file from a repository"
         case .restore: "restore a database cluster"
-        case .server: "serve other hosts"
+        case .agent: "run commands for other hosts"
+        case .server: "serve repositories to other hosts"
         case .serverPing: "check that a server answers"
         case .stanzaCreate: "prepare the repositories for a stanza"
         case .stanzaDelete: "delete a stanza with all its backups and WAL"
@@ -115,6 +116,10 @@ extension Command {
             "Standard input is stored under the path, encrypted as the path demands unless --raw is given."
         case .repoRm:
             "A directory that is not empty is removed with --recurse only. Nothing is asked."
+        case .agent:
+            "Runs beside PostgreSQL. Other hosts, which name this one in pgN-host, have their backup, check, stanza-create "
+                + "and stanza-upgrade commands run here, as processes with the configuration of this host. Runs until "
+                + "SIGTERM or SIGINT, which jobs survive; SIGHUP makes it read its configuration and certificates again."
         case .server:
             "Serves the directories that repoN-path names to other hosts, which name this one in repoN-host. Runs until "
                 + "SIGTERM or SIGINT; SIGHUP makes it read its configuration and certificates again."

@@ -31,12 +31,16 @@ package struct CommandSet: OptionSet, Sendable {
     package static let completion = CommandSet(rawValue: 1 << 23)
     package static let tls = CommandSet(rawValue: 1 << 24)
 
-    package static let all = CommandSet(rawValue: 1 << 25 - 1)
+    package static let agent = CommandSet(rawValue: 1 << 25)
+
+    package static let all = CommandSet(rawValue: 1 << 26 - 1)
     /// Those that read the configuration.
     package static let running = all.subtracting([.completion, .help, .tls, .version])
     /// Those that work on repositories.
-    package static let work = running.subtracting([.server, .serverPing, .start, .stop])
-    package static let stanza = running.subtracting([.server, .serverPing])
+    package static let work = running.subtracting([.agent, .server, .serverPing, .start, .stop])
+    package static let stanza = running.subtracting([.agent, .server, .serverPing])
+    /// Those that serve other hosts until a signal.
+    package static let serving: CommandSet = [.agent, .server]
     /// Those that let the user choose one of several repositories.
     package static let oneRepository = work.subtracting([.archivePush, .check, .stanzaCreate, .stanzaUpgrade])
     package static let locking: CommandSet = [
@@ -54,6 +58,7 @@ package struct CommandSet: OptionSet, Sendable {
 extension Command {
     package var asSet: CommandSet {
         switch self {
+        case .agent: .agent
         case .annotate: .annotate
         case .archiveGet: .archiveGet
         case .archivePush: .archivePush

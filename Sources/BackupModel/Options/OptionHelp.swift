@@ -117,7 +117,14 @@ extension OptionDefinition {
                 + "'permafrost server'. repoN-host-type=tls must be set too."
         case .repoHostCertFile:
             "Its common name is who this host is to the other, which grants it stanzas in tls-server-auth."
-        case .repoHostConfig, .repoHostConfigIncludePath, .repoHostConfigPath:
+        case .pgHost:
+            "backup, check, stanza-create and stanza-upgrade become jobs of the agent there ('permafrost agent'), which runs them "
+                + "by its own configuration; what is given here on the command line goes with them. pgN-host-type=tls must "
+                + "be set too."
+        case .pgHostPort:
+            "The agent's; pgBackRest's own default is 8432."
+        case .pgHostConfig, .pgHostConfigIncludePath, .pgHostConfigPath, .repoHostConfig, .repoHostConfigIncludePath,
+            .repoHostConfigPath:
             "pgBackRest tells its remote process which configuration to read."
         case .tlsServerAllow:
             "Each right holds those before it: read; add, which archives WAL and takes backups but can neither change nor "
@@ -147,8 +154,9 @@ extension OptionDefinition {
         case .protocolTimeout: return "workers are threads of one process, with which no protocol is spoken"
         case .sckBlock, .sckKeepAlive, .tcpKeepAliveCount, .tcpKeepAliveIdle, .tcpKeepAliveInterval:
             return "no repository or host is reached by network in this version"
-        case .repoHostConfig, .repoHostConfigIncludePath, .repoHostConfigPath:
-            return "the server on the repository host has read its own configuration"
+        case .pgHostConfig, .pgHostConfigIncludePath, .pgHostConfigPath, .repoHostConfig, .repoHostConfigIncludePath,
+            .repoHostConfigPath:
+            return "the server on the other host has read its own configuration"
         case .logSubprocess: return "workers are threads, and what they do is in the one log"
         case .stopAuto: return "obsolete: the server ends a backup with its session"
         case .beta, .execId, .lock, .pgLocal, .process, .remoteType, .repoLocal:
@@ -160,16 +168,13 @@ extension OptionDefinition {
     /// Why this version refuses the option or some of its values, as far as there is more to say.
     package var reasonForRefusal: String? {
         switch name {
-        case .cmdSsh, .pgHostCmd, .pgHostUser, .repoHostCmd, .repoHostType, .repoHostUser:
+        case .cmdSsh, .pgHostCmd, .pgHostType, .pgHostUser, .repoHostCmd, .repoHostType, .repoHostUser:
             return "hosts are not reached by SSH"
         case .tlsCipher13: return "the TLS library chooses among the suites of TLS 1.3 by itself"
         case .repoType: return "there are no repositories by SFTP"
         default: break
         }
         if name.rawValue.hasPrefix("repo-sftp-") { return "there are no repositories by SFTP" }
-        if name.rawValue.hasPrefix("pg-host") {
-            return "commands run on the database host in this version"
-        }
         return nil
     }
 

@@ -85,13 +85,14 @@ extension OptionDefinition {
             support: .accepted, example: "31m",
             summary: "how long to wait for an answer from a worker or another host"),
         OptionDefinition(
-            .spoolPath, .path, .global, [.archiveGet, .archivePush, .check, .restore], default: "/var/spool/pgbackrest",
+            .spoolPath, .path, .global, [.agent, .archiveGet, .archivePush, .check, .restore, .server],
+            default: "/var/spool/pgbackrest",
             example: "/var/spool/permafrost",
             overrides: [
                 OptionOverride([.archiveGet, .archivePush], dependency: Dependency(.archiveAsync, in: ["y"])),
                 OptionOverride([.check, .restore], isInternal: true),
             ],
-            summary: "directory where asynchronous archiving keeps its state"),
+            summary: "directory where asynchronous archiving, and jobs, keep their state"),
         OptionDefinition(
             .sckBlock, .bool, .global, .work, default: "n", flags: [.internalUse], support: .accepted,
             summary: "use blocking sockets"),

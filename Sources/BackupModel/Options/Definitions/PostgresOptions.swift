@@ -21,32 +21,32 @@ extension OptionDefinition {
             summary: "treat the server as one on this host"),
         OptionDefinition(
             .pgHost, .string, .stanza, .postgres, group: .pg, dependency: Dependency(.pgLocal, in: ["n"]),
-            deprecated: ["db-host", "db?-host"], support: .notYet, example: "db1.example.com",
+            deprecated: ["db-host", "db?-host"], example: "db1.example.com",
             overrides: [
                 OptionOverride([.archiveGet, .archivePush, .restore], isInternal: true)
             ],
             summary: "host on which PostgreSQL runs"),
         OptionDefinition(
             .pgHostType, .enumeration, .global, .postgresHost, group: .pg, default: "ssh", allowed: ["ssh", "tls"],
-            dependency: Dependency(.pgHost), support: .notYet,
+            dependency: Dependency(.pgHost), unsupportedValues: ["ssh"],
             summary: "how to reach the PostgreSQL host"),
         OptionDefinition(
             .pgHostCertFile, .string, .global, .postgresHost, group: .pg, required: true,
-            dependency: Dependency(.pgHostType, in: ["tls"]), support: .notYet,
+            dependency: Dependency(.pgHostType, in: ["tls"]),
             example: "/etc/permafrost/client.crt",
             summary: "client certificate for the PostgreSQL host"),
         OptionDefinition(
             .pgHostKeyFile, .string, .global, .postgresHost, group: .pg, required: true,
-            dependency: Dependency(.pgHostType, in: ["tls"]), support: .notYet,
+            dependency: Dependency(.pgHostType, in: ["tls"]),
             example: "/etc/permafrost/client.key",
             summary: "private key for the PostgreSQL host"),
         OptionDefinition(
             .pgHostCaFile, .string, .global, .postgresHost, group: .pg,
-            dependency: Dependency(.pgHostType, in: ["tls"]), support: .notYet, example: "/etc/permafrost/ca.crt",
+            dependency: Dependency(.pgHostType, in: ["tls"]), example: "/etc/permafrost/ca.crt",
             summary: "certificates that the PostgreSQL host must be signed by"),
         OptionDefinition(
             .pgHostCaPath, .string, .global, .postgresHost, group: .pg,
-            dependency: Dependency(.pgHostType, in: ["tls"]), support: .notYet, example: "/etc/ssl/certs",
+            dependency: Dependency(.pgHostType, in: ["tls"]), example: "/etc/ssl/certs",
             summary: "directory of certificates that the PostgreSQL host must be signed by"),
         OptionDefinition(
             .pgHostCmd, .string, .stanza, .postgresHost, group: .pg, default: .programPath,
@@ -55,22 +55,22 @@ extension OptionDefinition {
             summary: "the program's path on the PostgreSQL host"),
         OptionDefinition(
             .pgHostConfig, .path, .stanza, .postgresHost, group: .pg, default: "/etc/pgbackrest/pgbackrest.conf",
-            dependency: Dependency(.pgHost), deprecated: ["db-config", "db?-config"], support: .notYet,
+            dependency: Dependency(.pgHost), deprecated: ["db-config", "db?-config"], support: .accepted,
             example: "/etc/permafrost/permafrost.conf",
             summary: "configuration file on the PostgreSQL host"),
         OptionDefinition(
             .pgHostConfigIncludePath, .path, .stanza, .postgresHost, group: .pg, default: "/etc/pgbackrest/conf.d",
-            dependency: Dependency(.pgHost), support: .notYet, example: "/etc/permafrost/conf.d",
+            dependency: Dependency(.pgHost), support: .accepted, example: "/etc/permafrost/conf.d",
             summary: "directory of more configuration files on the PostgreSQL host"),
         OptionDefinition(
             .pgHostConfigPath, .path, .stanza, .postgresHost, group: .pg, default: "/etc/pgbackrest",
-            dependency: Dependency(.pgHost), support: .notYet, example: "/etc/permafrost",
+            dependency: Dependency(.pgHost), support: .accepted, example: "/etc/permafrost",
             summary: "directory of the configuration on the PostgreSQL host"),
         OptionDefinition(
             .pgHostPort, .integer, .stanza, .postgresHost, group: .pg,
-            default: .byDependency([OptionDefault.Case("tls", "8432")]), ranges: [OptionRange("0", "65535")],
+            default: .byDependency([OptionDefault.Case("tls", "8433")]), ranges: [OptionRange("0", "65535")],
             dependency: Dependency(.pgHostType, in: ["ssh", "tls"]), deprecated: ["db-ssh-port", "db?-ssh-port"],
-            support: .notYet, example: "8432",
+            example: "8433",
             summary: "port of the PostgreSQL host's server"),
         OptionDefinition(
             .pgHostUser, .string, .stanza, .postgresHost, group: .pg, default: "postgres",

@@ -28,30 +28,31 @@ extension OptionDefinition {
             example: "primary_conninfo=host=db1",
             summary: "a setting for the recovery configuration"),
         OptionDefinition(
-            .tlsServerCaFile, .path, .global, [.server], required: true,
+            .tlsServerCaFile, .path, .global, .serving, required: true,
             example: "/etc/permafrost/ca.crt",
             summary: "certificates that clients must be signed by"),
         OptionDefinition(
-            .tlsServerCertFile, .path, .global, [.server], required: true,
+            .tlsServerCertFile, .path, .global, .serving, required: true,
             example: "/etc/permafrost/server.crt",
             summary: "certificate of the server"),
         OptionDefinition(
-            .tlsServerKeyFile, .path, .global, [.server], required: true,
+            .tlsServerKeyFile, .path, .global, .serving, required: true,
             example: "/etc/permafrost/server.key",
             summary: "private key of the server"),
         OptionDefinition(
-            .tlsServerAuth, .hash, .global, [.server], required: true, example: "client1=main",
+            .tlsServerAuth, .hash, .global, .serving, required: true, example: "client1=main",
             summary: "the stanzas that a client, by its certificate's name, may use"),
         OptionDefinition(
-            .tlsServerAllow, .hash, .global, [.server], example: "client1=add",
+            .tlsServerAllow, .hash, .global, .serving, example: "client1=add",
             summary: "what a client may do: read, add, expire or all"),
         OptionDefinition(
-            .tlsServerAddress, .string, .global, [.server, .serverPing], default: "localhost",
+            .tlsServerAddress, .string, .global, CommandSet.serving.union(.serverPing), default: "localhost",
             example: "*",
             summary: "address that the server listens on"),
         OptionDefinition(
-            .tlsServerPort, .integer, .global, [.server, .serverPing], default: "8432",
+            .tlsServerPort, .integer, .global, CommandSet.serving.union(.serverPing), default: "8432",
             ranges: [OptionRange("1", "65535")], example: "8432",
+            overrides: [OptionOverride([.agent], default: "8433")],
             summary: "port that the server listens on"),
     ]
 }
