@@ -371,6 +371,17 @@ struct PlainServerTests {
     }
 
     @Test
+    func whereTheHandlerRuns() async throws {
+        for executor in [OneThread(), nil] {
+            let server = try await TestServer(.plain(address: "127.0.0.1", port: 0), executor: executor)
+            let answer = try await RawConnection.exchange(
+                Self.get("/thread", "Connection: close\r\n"), port: server.port)
+            #expect(answer.hasSuffix("\r\n\r\n\(executor != nil)"))
+            await server.stop()
+        }
+    }
+
+    @Test
     func whereItListens() async throws {
         for address in ["127.0.0.1", "localhost", "*", "::1", "0.0.0.0"] {
             let server: TestServer

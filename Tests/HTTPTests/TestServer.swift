@@ -30,11 +30,15 @@ final class TestServer: Sendable {
                     certificateFile: pair.certificate, keyFile: pair.key, caFile: certificates.authority)), limits)
     }
 
-    init(_ listener: ServerOptions.Listener, _ limits: ServerLimits = ServerLimits()) async throws {
+    init(
+        _ listener: ServerOptions.Listener, _ limits: ServerLimits = ServerLimits(),
+        executor: (any TaskExecutor)? = nil
+    ) async throws {
         let lines = Lines()
         self.lines = lines
         var options = ServerOptions(listener)
         options.limits = limits
+        options.executor = executor
         options.log = { lines.add($0) }
         handler = TestHandler()
         server = HTTPServer(options, handler: handler)
@@ -95,6 +99,7 @@ struct TestHandler: ServerHandler {
         case "who": return text("\(request.client)")
         case "target": return text("\(request.path) \(request.query.map { "\($0.name)=\($0.value)" })")
         case "ignore": return text("ignored\n")
+        case "thread": return text("\(OneThread.isCurrent)")
         case "nothing": return ServerResponse(204)
         case "wait":
             while !Task.isCancelled, !events.all.contains("release") { try? await Task.sleep(for: .milliseconds(5)) }
@@ -159,6 +164,21 @@ struct TestHandler: ServerHandler {
                 }
                 if fails { throw Failure("the disk is gone") }
             })
+    }
+}
+
+/// Where a handler may block.
+final class OneThread: TaskExecutor {
+    private static let key = DispatchSpecificKey<Bool>()
+    private let queue = DispatchQueue(label: "handlers")
+
+    static var isCurrent: Bool { DispatchQueue.getSpecific(key: key) == true }
+
+    init() { queue.setSpecific(key: Self.key, value: true) }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
 

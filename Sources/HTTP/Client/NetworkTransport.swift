@@ -163,6 +163,10 @@ package final class NetworkTransport: HTTPTransport {
 }
 
 /// A request's body, piece by piece.
+///
+/// The client asks for the next one as soon as it has queued the last, and hears of a full connection only when the event
+/// loop gets to it: with TLS, which takes longer than a copy, most of the body would be queued. So a piece waits here
+/// until the one before the last few has gone through its event loop, whichever that is.
 private struct BodyPieces: AsyncSequence, Sendable {
     let bytes: [UInt8]
 
@@ -171,12 +175,25 @@ private struct BodyPieces: AsyncSequence, Sendable {
     struct Iterator: AsyncIteratorProtocol {
         let bytes: [UInt8]
         var offset = 0
+        /// For each of the last pieces: all loops have done what was queued before.
+        private var passed: [EventLoopFuture<Void>] = []
+
+        private static let ahead = 4
+
+        init(bytes: [UInt8]) { self.bytes = bytes }
 
         mutating func next() async -> ByteBuffer? {
             guard offset < bytes.count else { return nil }
+            if offset > 0 { passed.append(Self.marker()) }
+            if passed.count >= Self.ahead { try? await passed.removeFirst().get() }
             let end = Swift.min(offset + NetworkTransport.pieceSize, bytes.count)
             defer { offset = end }
             return ByteBuffer(bytes: bytes[offset..<end])
+        }
+
+        private static func marker() -> EventLoopFuture<Void> {
+            let group = MultiThreadedEventLoopGroup.singleton
+            return EventLoopFuture.andAllComplete(group.makeIterator().map { $0.submit {} }, on: group.next())
         }
     }
 }
