@@ -136,4 +136,60 @@ struct RequestParsingTests {
             200, ["X": "a\r\nSet-Cookie: b", "content-length": "9", "Connection": "upgrade"], .length(1), closes: false)
         #expect(String(buffer: lines) == "HTTP/1.1 200 OK\r\nX: a  Set-Cookie: b\r\nContent-Length: 1\r\n\r\n")
     }
+
+    /// Damaged heads and chunks are understood or refused, and nothing else.
+    @Test
+    func damaged() {
+        var random = SplitMix(state: 42)
+        let heads = [
+            "PUT /a%2Fb/c?x=%20&y HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\nConnection: close\r\n\r\n",
+            "GET http://h:1/a?b HTTP/1.0\r\nHost: h\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ]
+        let chunks = "a;x=y\r\n0123456789\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n"
+        var understood = 0
+        for round in 0..<20_000 {
+            let head = Self.damage(heads[round % 2], &random)
+            do {
+                var scanner = HeadScanner()
+                if let end = try head.withUnsafeBytes({ try scanner.end(in: $0, limit: 1000) }) {
+                    _ = try RequestHead(parsing: head[..<end])
+                    understood += 1
+                }
+            } catch {}
+            var decoder = ChunkedDecoder()
+            var input = ByteBuffer(bytes: Self.damage(chunks, &random))
+            let size = input.readableBytes
+            var taken = 0
+            do { while let piece = try decoder.next(&input) { taken += piece.readableBytes } } catch {}
+            #expect(taken + input.readableBytes <= size)
+        }
+        #expect((1000..<19_000).contains(understood), "\(understood)")
+    }
+
+    private static func damage(_ text: String, _ random: inout SplitMix) -> [UInt8] {
+        var bytes = Array(text.utf8)
+        for _ in 0..<Int.random(in: 1...3, using: &random) {
+            let place = Int.random(in: 0..<bytes.count, using: &random)
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
+            case 1: bytes.remove(at: place)
+            case 2: bytes.insert(bytes[place], at: place)
+            default: bytes.swapAt(place, bytes.count - 1 - place)
+            }
+        }
+        return bytes
+    }
+}
+
+/// The same numbers in each run.
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
+    }
 }
