@@ -40,6 +40,8 @@ package final class JobClient: Sendable {
     private let hasAnswered = Atomic(false)
 
     private static let answerLimit = 20 << 20
+    /// How long the answer to a start is waited for after the wish to end it.
+    private static let startLimit = Duration.seconds(10)
 
     package init(_ transport: any HTTPTransport, _ origin: HTTPOrigin, _ options: Options = Options()) {
         self.transport = transport
@@ -99,17 +101,34 @@ package final class JobClient: Sendable {
         _ request: JobRequest, cancelsWithTask: Bool, _ watcher: Watcher,
         started: @escaping @Sendable (JobID) -> Void = { _ in }
     ) async throws(BackupError) -> JobResult {
-        let id = try await start(request)
-        started(id)
         // Tasks of their own: what is cancelled cannot ask for anything.
+        let starting = Task { () async -> Result<JobID, BackupError> in
+            do throws(BackupError) { return .success(try await start(request)) } catch { return .failure(error) }
+        }
         let following = Task { () async -> Result<JobResult, BackupError> in
-            do throws(BackupError) { return .success(try await follow(id, watcher)) } catch { return .failure(error) }
+            do throws(BackupError) {
+                let id = try await starting.value.get()
+                started(id)
+                return .success(try await follow(id, watcher))
+            } catch {
+                return .failure(error)
+            }
         }
         let outcome = await withTaskCancellationHandler {
             await following.value
         } onCancel: {
-            guard cancelsWithTask else { return following.cancel() }
+            guard cancelsWithTask else {
+                starting.cancel()
+                following.cancel()
+                return
+            }
+            // One whose answer has not come yet may have begun.
             Task {
+                try? await Task.sleep(for: Self.startLimit)
+                starting.cancel()
+            }
+            Task {
+                guard case .success(let id) = await starting.value else { return }
                 do throws(BackupError) { try await cancel(id) } catch { following.cancel() }
             }
         }

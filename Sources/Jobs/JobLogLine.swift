@@ -1,3 +1,4 @@
+import Glibc
 package import HTTP
 package import Telemetry
 
@@ -11,8 +12,7 @@ package struct JobLogLine: Sendable, Equatable {
     /// With its number of bytes, percent and the like.
     package var facts: [String: ServiceJSON] = [:]
 
-    package init(_ bytes: some Sequence<UInt8>) {
-        let bytes = Array(bytes)
+    package init(_ bytes: [UInt8]) {
         text = String(decoding: bytes, as: UTF8.self)
         message = text
         guard bytes.first == UInt8(ascii: "{"), case .object(let members)? = ServiceJSON(bytes),
@@ -30,22 +30,23 @@ struct LineSplitter {
     /// Longer ones are cut in two.
     private static let limit = 1 << 20
 
-    mutating func take(_ bytes: some Sequence<UInt8>) -> [JobLogLine] {
-        rest += bytes
+    mutating func take(_ bytes: UnsafeRawBufferPointer) -> [JobLogLine] {
         var lines: [JobLogLine] = []
-        var start = 0
-        while let end = rest[start...].firstIndex(of: 0x0a) {
-            lines.append(JobLogLine(rest[start..<end]))
-            start = end + 1
+        var left = bytes
+        while let base = left.baseAddress, let end = memchr(base, 0x0a, left.count) {
+            let length = UnsafeRawPointer(end) - base
+            rest += left[..<length]
+            lines += finish(evenEmpty: true)
+            left = UnsafeRawBufferPointer(rebasing: left[(length + 1)...])
         }
-        rest.removeFirst(start)
+        rest += left
         if rest.count >= Self.limit { lines += finish() }
         return lines
     }
 
     /// What has no end.
-    mutating func finish() -> [JobLogLine] {
-        defer { rest = [] }
-        return rest.isEmpty ? [] : [JobLogLine(rest)]
+    mutating func finish(evenEmpty: Bool = false) -> [JobLogLine] {
+        defer { rest.removeAll(keepingCapacity: true) }
+        return rest.isEmpty && !evenEmpty ? [] : [JobLogLine(rest)]
     }
 }

@@ -327,8 +327,16 @@ package final class JobRunner: Sendable {
             return state.entries.values.filter { $0.ended == nil }.map(\.record.id)
         }
         guard endsJobs else { return state.withLock { $0.isReleased = true } }
-        for id in running { try? await cancel(id, by: "the end of the process that watches it") }
-        while state.withLock({ state in running.contains { state.entries[$0].map { $0.ended == nil } ?? false } }) {
+        var told: [JobID] = []
+        for id in running {
+            do throws(BackupError) {
+                try await cancel(id, by: "the end of the process that watches it")
+                told.append(id)
+            } catch {
+                logger.warning("\(error.description)")
+            }
+        }
+        while told.contains(where: { !hasEnded($0) }) {
             do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
         }
     }

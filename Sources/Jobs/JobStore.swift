@@ -24,14 +24,22 @@ package final class JobStore: Sendable {
     private static let fileLimit = 16 << 20
 
     /// Makes the directory if need be.
-    /// - Throws: `.lockAcquire` while another process keeps its jobs there.
+    /// - Throws: `.lockAcquire` while another process keeps its jobs there, after a second.
     package init(path: String) throws(BackupError) {
         self.path = path
         try LocalFile.makeDirectories(path, mode: 0o750)
         let descriptor = open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
         guard descriptor >= 0 else { throw Self.failure(.fileOpen, "unable to open '\(path)/lock'", errno) }
-        guard linux_flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        // A process that is just being started has a copy of all descriptors of its parent, for an instant.
+        var tries = 100
+        while linux_flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             let number = errno
+            if number == EINTR { continue }
+            tries -= 1
+            if number == EWOULDBLOCK, tries > 0 {
+                usleep(10_000)
+                continue
+            }
             close(descriptor)
             guard number == EWOULDBLOCK else {
                 throw Self.failure(.lockAcquire, "unable to lock '\(path)/lock'", number)

@@ -178,9 +178,9 @@ struct SupportTests {
 
     @Test func `it is an error from wherever it came`() {
         let line = "--stanza=m --pg1-path=/d backup"
-        let message = "option 'pg1-host' \(unsupported)"
-        #expect(Input(line: line, environment: ["PGBACKREST_PG1_HOST": "h"]).failure?.message == message)
-        #expect(Input(line: line, file: "[m]\npg1-host=h\n").failure?.message == message)
+        let message = "option 'repo1-type' = 'sftp' \(unsupported)"
+        #expect(Input(line: line, environment: ["PGBACKREST_REPO1_TYPE": "sftp"]).failure?.message == message)
+        #expect(Input(line: line, file: "[m]\nrepo1-type=sftp\n").failure?.message == message)
         #expect(Input(line: "--stanza=m info", file: "[m]\npg1-host=h\n").failure == nil)
     }
 

@@ -127,7 +127,7 @@ import Testing
     @Test(arguments: [
         ("ca.crt", "issue db1"), ("ca.key", "issue db1"), ("db1.crt", "renew db1"), ("db1.key", "issue db1"),
     ])
-    func everyByteMayBeWrong(name: String, line: String) throws {
+    func everyByteMayBeWrong(name: String, line: String) async throws {
         let place = Place()
         try place.run("init")
         try place.run("issue db1 10.0.0.1")
@@ -144,16 +144,15 @@ import Testing
         }
         let original = place.files().map { ($0, place.bytes($0)) }
         for index in content.indices {
-            for value in [content[index] ^ 1, content[index] &+ 0x80] {
-                var changed = content
-                changed[index] = value
-                try place.write(
-                    "\(head)\n\(changed.base64EncodedString(options: [.lineLength64Characters, .endLineWithLineFeed]))\n"
-                        + "\(tail)\n", to: name)
-                // Either is fine, a trap is not.
-                _ = try? place.run(line, force: true, directory: directory)
-                for (name, bytes) in original { try bytes?.write(to: URL(filePath: "\(place.path)/\(name)")) }
-            }
+            var changed = content
+            changed[index] ^= index % 2 == 0 ? 1 : 0x80
+            let encoded = changed.base64EncodedString(options: [.lineLength64Characters, .endLineWithLineFeed])
+            try place.write("\(head)\n\(encoded)\n\(tail)\n", to: name)
+            // Success or failure is fine, a trap is not.
+            _ = try? place.run(line, force: true, directory: directory)
+            for (name, bytes) in original { try bytes?.write(to: URL(filePath: "\(place.path)/\(name)")) }
+            // Other tests wait for the thread.
+            await Task.yield()
         }
     }
 }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Jobs
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(3)))
 struct JobServiceTests {
     private let scratch: JobScratch
     private let runner: JobRunner

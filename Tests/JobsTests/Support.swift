@@ -18,8 +18,7 @@ final class JobScratch: Sendable {
     init() throws {
         path = "/tmp/pf-jobs-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        try write("program", Self.script)
-        chmod(program, 0o755)
+        try FileManager.default.createSymbolicLink(atPath: program, withDestinationPath: try Self.sharedScript.get())
     }
 
     deinit {
@@ -39,6 +38,16 @@ final class JobScratch: Sendable {
 
     /// What the program does for a stanza; `say LEVEL MESSAGE FACTS` logs.
     func program(_ stanza: String, _ body: String) throws { try write("program.\(stanza)", body) }
+
+    /// Written once, before anything is started: what is open for writing in a process that is just being started cannot
+    /// be run.
+    private static let sharedScript = Result {
+        let path = "/tmp/pf-jobs-program-\(getpid())"
+        try Data(script.utf8).write(to: URL(filePath: path))
+        chmod(path, 0o755)
+        atexit { unlink("/tmp/pf-jobs-program-\(getpid())") }
+        return path
+    }
 
     private static let script = #"""
         #!/bin/sh
@@ -83,14 +92,14 @@ extension JobRunner {
     }
 
     /// Waits for a job to end.
-    func outcome(_ id: JobID, within limit: Duration = .seconds(20)) async throws -> JobResult {
+    func outcome(_ id: JobID, within limit: Duration = .seconds(60)) async throws -> JobResult {
         try await eventually("job \(id) ends", limit) { await self.job(id)?.result != nil }
         return try #require(await job(id)?.result)
     }
 }
 
 func eventually(
-    _ what: String, _ limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+    _ what: String, _ limit: Duration = .seconds(60), _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit
     while try await !condition() {
