@@ -24,11 +24,8 @@ final class RawConnection: Sendable {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard status == 0 else {
-            let reason = errno
-            close(descriptor)
-            throw Failure("connect: \(reason)")
-        }
+        // A throw from here on runs deinit, which closes it.
+        guard status == 0 else { throw Failure("connect: \(errno)") }
     }
 
     deinit { Glibc.close(descriptor) }

@@ -77,7 +77,7 @@ struct TestHandler: ServerHandler {
         func add(_ event: String) { events.withLock { $0.append(event) } }
         var all: [String] { events.withLock { $0 } }
 
-        func happened(_ text: String, within: Duration = .seconds(5)) async throws -> Bool {
+        func happened(_ text: String, within: Duration = .seconds(30)) async throws -> Bool {
             let end = ContinuousClock.now + within
             while ContinuousClock.now < end {
                 if all.contains(where: { $0.contains(text) }) { return true }

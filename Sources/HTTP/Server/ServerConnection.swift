@@ -151,7 +151,9 @@ final class ServerConnection: ChannelInboundHandler, @unchecked Sendable {
     private func readIfWanted() {
         guard !readIsPending, let context else { return }
         if let exchange, phase == .answering {
-            guard !exchange.isBroken, exchange.body.wantsMore() else { return }
+            if exchange.isBroken { return }
+            // Behind the body one read only, for the sake of those that leave: their goodbye is seen by who reads.
+            guard exchange.body.isComplete ? input.readableBytes == 0 : exchange.body.wantsMore() else { return }
         }
         readIsPending = true
         context.read()
