@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-pure test-servers test-all bench bench-distant format lint check clean install
+.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check clean install
 
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
@@ -54,6 +54,10 @@ bench: build ## side by side with pgBackRest
 bench-distant: build ## the same on S3 that is 30 ms away
 	scripts/bootstrap test
 	Benchmarks/distant
+
+bench-hosts: build ## a repository host on loopback beside a directory, and beside pgBackRest's
+	scripts/bootstrap test
+	Benchmarks/hosts
 
 format: ## lay the Swift sources out
 	swift format --in-place --parallel --recursive Sources Tests Package.swift

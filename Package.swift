@@ -140,7 +140,7 @@ let package = Package(
             name: "RepositoryHostTests",
             dependencies: [
                 "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
-                "RepositoryStorage",
+                "RepositoryStorage", "StreamFilters",
             ]),
         .testTarget(
             name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority", "BackupModel", "TestSupport"]),

@@ -11,7 +11,7 @@ enum RepositoryPlace: Equatable {
         case info
         /// The link to the last backup.
         case latest
-        /// WAL, and manifests that are kept after their backups: what is there stays as it is.
+        /// WAL, manifests that are kept after their backups, info files that were replaced: what is there stays as it is.
         case kept
         /// A backup's directory, or what is in it.
         case backup(label: String)
@@ -43,6 +43,7 @@ enum RepositoryPlace: Equatable {
         let isAlone = rest.count == 1
         switch top {
         case "permafrost":
+            if name == "replaced" { return .kept }
             return isAlone && name == "lock" ? .lock : .own
         case "archive":
             if isAlone, ["archive.info", "archive.info.copy"].contains(name) { return .info }

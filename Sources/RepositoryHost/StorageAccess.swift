@@ -81,25 +81,46 @@ struct StorageAccess {
         guard case .stanza(let stanza, _)? = RepositoryPlace(path), try await volume.store.info(path) != nil else {
             return
         }
-        do throws(BackupError) {
-            let keeps =
-                if path.hasPrefix("archive/") {
-                    InfoGrowth.keeps(
-                        try await volume.repository.loadArchiveInfo(stanza: stanza),
-                        in: try await required(volume.repository.archiveInfo(at: temporaryPath), path))
-                } else {
-                    InfoGrowth.keeps(
-                        try await volume.repository.loadBackupInfo(stanza: stanza),
-                        in: try await required(volume.repository.backupInfo(at: temporaryPath), path))
-                }
-            guard !keeps else { return }
-        } catch {
-            guard error.code == .crypto else { throw error }
-            let name = path.split(separator: "/").last ?? ""
-            return try await volume.store.hardLink(
-                "\(RepositoryPaths.replaced(stanza: stanza))/\(name).\(time(nil))", to: path)
+        let keeps: Bool
+        if path.hasPrefix("archive/") {
+            guard
+                let old = try await readable({ () async throws(BackupError) in
+                    try await volume.repository.loadArchiveInfo(stanza: stanza)
+                })
+            else { return try await keepCopy(of: path, stanza) }
+            keeps = InfoGrowth.keeps(
+                old, in: try required(await volume.repository.archiveInfo(at: temporaryPath), path))
+        } else {
+            guard
+                let old = try await readable({ () async throws(BackupError) in
+                    try await volume.repository.loadBackupInfo(stanza: stanza)
+                })
+            else { return try await keepCopy(of: path, stanza) }
+            keeps = InfoGrowth.keeps(
+                old, in: try required(await volume.repository.backupInfo(at: temporaryPath), path))
         }
-        throw try refusal("take something out of '\(path)'", needs: .expire, stanza)
+        guard keeps else { throw try refusal("take something out of '\(path)'", needs: .expire, stanza) }
+    }
+
+    /// nil for what is encrypted with a passphrase that this host was not told. What is there counts, not what was sent.
+    private func readable<Info>(
+        _ load: () async throws(BackupError) -> Info
+    ) async throws(BackupError) -> Info? {
+        do throws(BackupError) {
+            return try await load()
+        } catch {
+            if error.code == .crypto { return nil }
+            throw error
+        }
+    }
+
+    private func keepCopy(of path: String, _ stanza: String) async throws {
+        let name = path.split(separator: "/").last ?? ""
+        // Unique: two in one second would leave the second.
+        let kept = "\(name).\(time(nil))-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        let directory = RepositoryPaths.replaced(stanza: stanza)
+        try await volume.store.hardLink("\(directory)/\(kept)", to: path)
+        try await volume.store.syncAll(under: directory)
     }
 
     private func required<Info>(_ info: Info?, _ path: String) throws(BackupError) -> Info {

@@ -36,7 +36,7 @@ extension StorageService.Call {
         _ range: Range<UInt64>?, _ version: String, _ length: UInt64, to writer: any ResponseWriter
     ) async throws {
         try await withTaskExecutorPreference(service.threads) {
-            try await withBuffer { buffer in
+            try await service.buffers.run { buffer in
                 let reader = try store.open(path, range: range)
                 guard reader.version == version else {
                     throw StorageError(BackupError(.fileRead, "'\(path)' was replaced while it was read"))

@@ -3,7 +3,7 @@ import BackupModel
 package import HTTP
 import ObjectStorage
 import RepositoryFormats
-package import RepositoryStorage
+import RepositoryStorage
 
 /// Serves volumes: one request of ``HostWire`` is one call of the storage contract, after it was seen whether the client
 /// may make it. What is durable when an answer is sent is what the contract says of the call.
@@ -14,20 +14,18 @@ package struct StorageService: Sendable {
     private let locks: HostLocks
     /// Where calls block.
     let threads: WorkerThreads
-    /// Bodies that are being read or written at once: each has a buffer.
-    private let buffers: CallSlots
+    let buffers: TransferBuffers
     /// Entries of a list in one answer.
     let pageSize: Int
     /// Uploads end with the kernel's run: bytes that were not synced are gone with it, and nobody would know.
     private let boot: String
 
-    static let bufferSize = 256 << 10
     /// Of requests that are kept in memory: a thousand long paths.
     private static let requestLimit = 8 << 20
 
     package init(
         _ volumes: [HostVolume], _ authorization: HostAuthorization, _ locks: HostLocks, threads: WorkerThreads,
-        buffers: CallSlots, pageSize: Int = 10_000
+        buffers: TransferBuffers, pageSize: Int = 10_000
     ) {
         self.volumes = Dictionary(volumes.map { ($0.repository.key, $0) }) { first, _ in first }
         self.authorization = authorization
@@ -141,16 +139,6 @@ package struct StorageService: Sendable {
         }
 
         func id(_ upload: PosixUpload) -> [UInt8] { Array("\(service.boot)-\(upload.id)".utf8) }
-
-        /// Runs `body` with a buffer, of which there are not too many at once.
-        func withBuffer<Value>(_ body: (UnsafeMutableRawBufferPointer) async throws -> Value) async throws -> Value {
-            try await service.buffers.run {
-                let buffer = UnsafeMutableRawBufferPointer.allocate(
-                    byteCount: StorageService.bufferSize, alignment: 4096)
-                defer { buffer.deallocate() }
-                return try await body(buffer)
-            }
-        }
 
         /// The lock object changes hands: the host's own lock files follow.
         func lockIsWritten() throws(BackupError) {

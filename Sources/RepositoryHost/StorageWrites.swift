@@ -74,7 +74,7 @@ extension StorageService.Call {
     }
 
     private func receive(_ part: PosixUpload.Part) async throws -> UInt64 {
-        try await withBuffer { buffer in
+        try await service.buffers.run { buffer in
             var size: UInt64 = 0
             while true {
                 let count: Int

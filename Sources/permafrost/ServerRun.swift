@@ -18,8 +18,7 @@ struct ServerRun {
 
     /// Calls of a file system that run at once.
     private static let threads = 8
-    /// Bodies that move at once, each with a buffer.
-    private static let buffers = 64
+    private static let buffers = TransferBuffers(large: 64)
     /// Between two looks for clients that are gone.
     private static let interval = Duration.seconds(10)
     /// For requests that run when the server is to stop.
@@ -113,7 +112,7 @@ struct ServerRun {
             let volumes = try ServerRun.volumes(ServerRun.repositories(configuration.programPath))
             return HostHandler.Services(
                 storage: StorageService(
-                    volumes, authorization, locks, threads: threads, buffers: CallSlots(ServerRun.buffers)),
+                    volumes, authorization, locks, threads: threads, buffers: ServerRun.buffers),
                 jobs: jobs)
         }
     }

@@ -22,8 +22,22 @@ final class JobScratch: Sendable {
     }
 
     deinit {
-        chmod(path + "/spool", 0o755)
-        try? FileManager.default.removeItem(atPath: path)
+        // A test that failed has not ended its jobs, and what ends just now still writes.
+        for _ in 0..<20 {
+            killJobs()
+            try? FileManager.default.removeItem(atPath: path)
+            if !FileManager.default.fileExists(atPath: path) { return }
+            usleep(50_000)
+        }
+    }
+
+    private func killJobs() {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
+            guard let id = Int32(name), let words = FileManager.default.contents(atPath: "/proc/\(id)/cmdline"),
+                words.range(of: Data("\(program)\0".utf8)) != nil
+            else { continue }
+            kill(-id, SIGKILL)
+        }
     }
 
     func write(_ name: String, _ text: String) throws {

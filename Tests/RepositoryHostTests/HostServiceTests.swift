@@ -5,6 +5,7 @@ import HTTP
 import ObjectStorage
 import RepositoryFormats
 import RepositoryStorage
+import StreamFilters
 import Synchronization
 import Testing
 
@@ -103,14 +104,33 @@ struct HostServiceTests {
             let bytes = try info(labels).serialized()
             #expect(try await refused { try await pusher.put("backup/main/backup.info", bytes) })
         }
-        let garbage = try await storageError { try await pusher.put("backup/main/backup.info", "garbage") }
-        #expect(garbage != nil)
+        for garbage in ["garbage", "", "Salted__12345678and what looks like an encrypted file"] {
+            #expect(try await storageError { try await pusher.put("backup/main/backup.info", garbage) } != nil)
+        }
         #expect(try await owner.text(wal) == "wal")
         let kept = try await owner.get("backup/main/backup.info")
         #expect(try BackupInfo(parsing: kept.span.bytes).backups.count == 2)
         // A stranger to the format keeps nothing of it back.
         let leftovers = host.directory.files().filter { $0.hasSuffix(StoragePath.temporarySuffix) }
         #expect(leftovers == [])
+    }
+
+    @Test("of an info file that the host cannot read the old one is kept")
+    func encryptedInfo() async throws {
+        let host = try HostUnderTest(auth: [("db", "main"), ("pusher", "main")], allow: [("pusher", "add")])
+        let repository = Repository(key: 1, store: host.store(as: "pusher"), cipherPass: Secret("pass"))
+        try await repository.saveBackupInfo(try info(["20260101-000000F"]), stanza: "main")
+        let old = try await host.store().get("backup/main/backup.info")
+        let empty = StoredForm(compress: .none, cipherPass: Secret("pass"))
+        let new = try empty.encode(try info([]).serialized())
+        let pusher = host.store(as: "pusher")
+        try await pusher.put("backup/main/backup.info", new)
+        let kept = try await host.store().names("permafrost/main/replaced")
+        #expect(kept.count == 1)
+        let path = "permafrost/main/replaced/\(kept.first ?? "")"
+        #expect(try await host.store().get(path) == old)
+        #expect(try await storageError { try await pusher.delete([path]) }?.isDenied == true)
+        #expect(try await storageError { try await pusher.put(path, "x") }?.isDenied == true)
     }
 
     @Test("links lead nowhere else")

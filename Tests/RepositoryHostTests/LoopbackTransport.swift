@@ -113,7 +113,7 @@ struct HostUnderTest {
         service = StorageService(
             [volume], try HostAuthorization(auth: auth, allow: allow),
             HostLocks(lockPath: directory.path + "/lock", now: now), threads: WorkerThreads(count: 4),
-            buffers: CallSlots(4), pageSize: 100)
+            buffers: TransferBuffers(large: 2), pageSize: 100)
     }
 
     func store(

@@ -22,6 +22,7 @@ struct RightsTests {
             ("backup/main/20260101-000000F/pg_data/x", .stanza("main", .backup(label: "20260101-000000F"))),
             ("backup/main/20260101-000000F", .stanza("main", .backup(label: "20260101-000000F"))),
             ("permafrost/main/lock", .stanza("main", .lock)), ("permafrost/main/lock.claim", .stanza("main", .own)),
+            ("permafrost/main/replaced/backup.info.1", .stanza("main", .kept)),
             ("permafrost/main/verify", .stanza("main", .own)), ("permafrost/main/lock/x", .stanza("main", .own)),
         ])
     func places(_ path: String, _ place: RepositoryPlace) { #expect(RepositoryPlace(path) == place) }

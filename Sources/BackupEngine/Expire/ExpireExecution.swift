@@ -18,27 +18,21 @@ struct ExpireExecution {
         let directories = (expired + plan.leftovers).sorted(by: >).map { label in
             RepositoryPaths.backupSet(stanza: stanza, label: label)
         }
-        // Nothing that is listed needs any of it: behind a network all three at once.
-        try await repository.writingEach(Removal.allCases) { removal in
+        // Nothing that is listed needs any of it: behind a network many at once, whatever they are.
+        let removals =
+            directories.map(Removal.tree) + plan.archives.flatMap(removals) + plan.manifests.flatMap(removals)
+        try await repository.writingEach(removals) { removal in
             switch removal {
-            case .directories: try await deleteTrees(directories)
-            case .archives: for archive in plan.archives { try await remove(archive) }
-            case .histories: try await remove(plan.manifests)
+            case .tree(let directory): try await repository.store.deleteTree(directory)
+            case .objects(let paths): try await repository.store.delete(paths)
             }
         }
     }
 
-    private enum Removal: CaseIterable { case directories, archives, histories }
-
-    private func remove(_ histories: [RepositoryExpirePlan.ManifestExpiry]) async throws(BackupError) {
-        for manifests in histories {
-            let directory = "\(RepositoryPaths.manifestHistory(stanza: stanza))/\(manifests.year)"
-            if manifests.isWholeYear {
-                try await deleteTrees([directory])
-            } else {
-                try await delete(manifests.names.map { "\(directory)/\($0)" })
-            }
-        }
+    /// One call of the store.
+    private enum Removal {
+        case tree(String)
+        case objects([String])
     }
 
     private func unlist(_ plan: RepositoryExpirePlan) async throws(BackupError) {
@@ -58,27 +52,25 @@ struct ExpireExecution {
         }
     }
 
-    private func remove(_ archive: RepositoryExpirePlan.ArchiveExpiry) async throws(BackupError) {
+    private func removals(_ archive: RepositoryExpirePlan.ArchiveExpiry) -> [Removal] {
         let root = "\(RepositoryPaths.archive(stanza: stanza))/\(archive.archiveID)"
-        if archive.isWhole { return try await deleteTrees([root]) }
-        try await deleteTrees(archive.directories.map { "\(root)/\($0)" })
-        try await delete(
-            archive.files.flatMap { files in files.names.map { "\(root)/\(files.directory)/\($0)" } })
-        try await delete(archive.histories.map { "\(root)/\($0)" })
+        if archive.isWhole { return [.tree(root)] }
+        let files = archive.files.flatMap { files in files.names.map { "\(root)/\(files.directory)/\($0)" } }
+        return archive.directories.map { .tree("\(root)/\($0)") } + removals(files)
+            + removals(archive.histories.map { "\(root)/\($0)" })
+    }
+
+    private func removals(_ manifests: RepositoryExpirePlan.ManifestExpiry) -> [Removal] {
+        let directory = "\(RepositoryPaths.manifestHistory(stanza: stanza))/\(manifests.year)"
+        return manifests.isWholeYear ? [.tree(directory)] : removals(manifests.names.map { "\(directory)/\($0)" })
     }
 
     /// In as many calls as may be in flight, each with its share.
-    private func delete(_ paths: [String]) async throws(BackupError) {
-        guard !paths.isEmpty else { return }
+    private func removals(_ paths: [String]) -> [Removal] {
         let calls = repository.store.concurrency.uploads
-        let share = (paths.count + calls - 1) / calls
-        let shares = stride(from: 0, to: paths.count, by: share).map { start in
-            Array(paths[start..<min(start + share, paths.count)])
+        let share = max(1, (paths.count + calls - 1) / calls)
+        return stride(from: 0, to: paths.count, by: share).map { start in
+            .objects(Array(paths[start..<min(start + share, paths.count)]))
         }
-        try await repository.writingEach(shares) { try await repository.store.delete($0) }
-    }
-
-    private func deleteTrees(_ paths: [String]) async throws(BackupError) {
-        try await repository.writingEach(paths) { try await repository.store.deleteTree($0) }
     }
 }
