@@ -11,7 +11,9 @@ RELEASE = swift build -c release --static-swift-stdlib
 # Need nothing but the build; the others start PostgreSQL, pgBackRest and our own programs.
 PURE = ArchiveShortcut|BackupModel|Checksums|PostgresFormats|RepositoryFormats|StreamFilters|Storage|BackupEngine|Telemetry
 # Apart from them, for what they talk to is in the tests and has time limits.
-LOCAL = CertificateAuthority|HTTP|Jobs|ObjectStorage|RepositoryHost
+LOCAL = CertificateAuthority|Jobs|ObjectStorage|RepositoryHost
+# Alone: ten thousand connections, and peers that wait for each other.
+NETWORK = HTTP
 SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|Interop
 # A target may use only what Package.swift says it uses.
 TEST = swift test --explicit-target-dependency-import-check error
@@ -39,6 +41,7 @@ test: build ## all tests, the pure ones first; installs the servers and referees
 test-pure: ## tests without servers
 	$(TEST) --filter '^($(PURE))Tests\.'
 	$(TEST) --skip-build --filter '^($(LOCAL))Tests\.'
+	$(TEST) --skip-build --filter '^($(NETWORK))Tests\.'
 
 test-servers: ## tests with PostgreSQL, pgBackRest and the programs in bin/, which must have been built
 	$(TEST) --no-parallel --filter '^($(SERVER_SUITES))Tests\.'

@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// A connection that sends what a test wants, be it HTTP or not. Its calls block, for ten seconds at most.
+/// A connection that sends what a test wants, be it HTTP or not. Its calls block, for thirty seconds at most.
 final class RawConnection: Sendable {
     private let descriptor: Int32
 
@@ -9,7 +9,7 @@ final class RawConnection: Sendable {
         signal(SIGPIPE, SIG_IGN)
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure("socket: \(errno)") }
-        var time = timeval(tv_sec: 10, tv_usec: 0)
+        var time = timeval(tv_sec: 30, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
         for (option, size) in [(SO_SNDBUF, sendBuffer), (SO_RCVBUF, receiveBuffer)] {

@@ -19,7 +19,7 @@ struct TLSServerTests {
             options.keyFile = certificates.pair(client).key
         }
         options.minimumTLS = .v13
-        options.timeout = .seconds(10)
+        options.timeout = .seconds(60)
         change(&options)
         return try NetworkTransport(options)
     }
