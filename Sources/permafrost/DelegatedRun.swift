@@ -58,12 +58,6 @@ struct DelegatedRun {
     }
 
     private func transport() throws(BackupError) -> NetworkTransport {
-        guard configuration.string(.pgHostType, key) == "tls" else {
-            throw BackupError(
-                .featureNotSupported,
-                "pg\(key)-host-type=ssh is known but not supported by this version of Permafrost",
-                hint: "run 'permafrost agent' on \(host) and set pg\(key)-host-type=tls")
-        }
         var options = TransportOptions()
         if let timeout = configuration.duration(.ioTimeout) { options.timeout = timeout }
         options.caFile = configuration.string(.pgHostCaFile, key)

@@ -6,12 +6,6 @@ import RepositoryStorage
 extension ObjectStoreComposition {
     /// The driver of a volume on another host, `repoN-host`.
     func host(_ name: String) throws(BackupError) -> any RepositoryStore {
-        guard configuration.string(.repoHostType, key) == "tls" else {
-            throw BackupError(
-                .featureNotSupported,
-                "repo\(key)-host-type=ssh is known but not supported by this version of Permafrost",
-                hint: "run 'permafrost server' on \(name) and set repo\(key)-host-type=tls")
-        }
         var options = HostOptions(
             origin: HTTPOrigin(host: name, port: configuration.integer(.repoHostPort, key) ?? 8432), repositoryKey: key)
         if let uploads = configuration.integer(.repoStorageUploadConcurrency, key) { options.partsInFlight = uploads }

@@ -156,6 +156,7 @@ struct ConfigurationCheckTests {
 struct SupportTests {
     @Test(arguments: [
         ("--repo2-type=sftp", "option 'repo2-type' = 'sftp'"), ("--repo1-type=sftp", "option 'repo1-type' = 'sftp'"),
+        ("--pg1-host=h", "option 'pg1-host-type' = 'ssh'"), ("--repo1-host=h", "option 'repo1-host-type' = 'ssh'"),
         ("--pg1-host=h --pg1-host-type=ssh", "option 'pg1-host-type' = 'ssh'"),
         ("--repo1-host=h --repo1-host-type=ssh", "option 'repo1-host-type' = 'ssh'"),
     ])

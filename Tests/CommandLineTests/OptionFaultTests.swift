@@ -27,7 +27,8 @@ struct OptionFaultTests {
         Fault("--stanza=main", 30, "no command found", hint: "'help' lists the commands"),
         Fault("bakcup", 48, "invalid command 'bakcup'"),
         Fault("chekc", 48, "invalid command 'chekc'"),
-        Fault("server", 67, "command 'server' is known but not supported"),
+        Fault("server", 37, "server command requires option: tls-server-"),
+        Fault("agent", 37, "agent command requires option: tls-server-"),
         Fault("server-ping", 67, "command 'server-ping' is known but not supported"),
         Fault("help bakcup", 48, "invalid command 'bakcup'"),
         Fault("help backup frob", 31, "option 'frob'"),
@@ -90,8 +91,11 @@ struct OptionFaultTests {
         Fault(
             "info --repo=1 --repo1-path=/x --repo-target-time=2026-01-01", 31,
             "'repo-target-time' not valid without option 'repo1-type' in ('azure', 'gcs', 's3')", hint: "directory"),
-        Fault("backup --stanza=main --pg1-path=/x --pg1-host=elsewhere", 67, "'pg1-host' is known but not supported"),
-        Fault("info --repo1-host=elsewhere", 67, "'repo1-host' is known but not supported"),
+        Fault(
+            "backup --stanza=main --pg1-path=/x --pg1-host=elsewhere", 67,
+            "'pg1-host-type' = 'ssh' is known but not supported",
+            hint: "pg1-host-type=tls"),
+        Fault("info --repo1-host=elsewhere", 67, "'repo1-host-type' = 'ssh' is known but not supported"),
         // Files.
         Fault("info --config=/nonexistent/x.conf", 55, "missing file '/nonexistent/x.conf'", hint: "'--config'"),
         Fault("info --config-include-path=/nonexistent", 73, "missing path '/nonexistent'"),

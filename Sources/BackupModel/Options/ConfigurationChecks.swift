@@ -5,6 +5,7 @@ extension Configuration {
         try checkTarget()
         try checkRepositoryTime()
         try checkRepositoryPaths()
+        try checkHosts()
         try adjustTimeouts()
         replaceCompress()
         warnOfRetention()
@@ -59,6 +60,25 @@ extension Configuration {
                 "option 'repo-target-time' not valid without option 'repo\(index)-type' in ('azure', 'gcs', 's3')",
                 hint: "a directory keeps no versions of its files")
         }
+    }
+
+    /// SSH is the default, as in pgBackRest.
+    private func checkHosts() throws(BackupError) {
+        for index in configuredRepositoryKeys {
+            try requireTLS(.repoHost, .repoHostType, index, program: "server")
+        }
+        guard [.backup, .check, .stanzaCreate, .stanzaUpgrade].contains(command) else { return }
+        for index in postgresKeys { try requireTLS(.pgHost, .pgHostType, index, program: "agent") }
+    }
+
+    private func requireTLS(
+        _ host: OptionName, _ type: OptionName, _ index: Int, program: String
+    ) throws(BackupError) {
+        guard let name = string(host, index), string(type, index) != "tls" else { return }
+        let option = OptionTable.definition(type)?.displayName(index) ?? type.rawValue
+        throw BackupError(
+            .featureNotSupported, "option '\(option)' = 'ssh' is known but not supported by this version of Permafrost",
+            hint: "run 'permafrost \(program)' on \(name) and set \(option)=tls")
     }
 
     private func checkRepositoryPaths() throws(BackupError) {
