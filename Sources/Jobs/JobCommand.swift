@@ -33,7 +33,7 @@ package struct JobCommand: Sendable, Equatable {
                 .archiveMode, .dbExclude, .dbInclude, .delta, .force, .processMax, .rateLimitDisk, .rateLimitNetwork,
                 .repo, .set, .target, .targetAction, .targetExclusive, .targetTimeline, .type,
             ]),
-        JobCommand(.annotate, .add, [.annotation, .repo, .set]),
+        JobCommand(.annotate, .expire, [.annotation, .repo, .set]),
         JobCommand(.check, .read, [.archiveTimeout, .backupStandby]),
         JobCommand(.stanzaCreate, .add, []),
         JobCommand(.stanzaUpgrade, .add, []),

@@ -127,7 +127,7 @@ package final class NetworkTransport: HTTPTransport {
             } catch {
                 throw BackupError(
                     .fileRead, "unable to read certificates from '\(file)': \(error)",
-                    hint: "the file of repo-storage-ca-file must hold certificates in PEM form")
+                    hint: "the file must hold certificates in PEM form")
             }
         }
         if let path = options.caPath {
