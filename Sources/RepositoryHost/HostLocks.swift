@@ -24,27 +24,28 @@ package final class HostLocks: Sendable {
     }
 
     /// The lock object is about to be written: by one who gets it, or who has it and renews it.
+    /// - Returns: whether they were not held before.
     /// - Throws: `.lockAcquire` when a command on this host works on the stanza.
-    func hold(_ stanza: String, repository: Int) throws(BackupError) {
+    func hold(_ stanza: String, repository: Int) throws(BackupError) -> Bool {
         endOld()
         let end = now() + StanzaLock.validity
-        let result = held.withLock { held -> Result<Void, BackupError> in
+        let result = held.withLock { held -> Result<Bool, BackupError> in
             let key = Key(repository: repository, stanza: stanza)
             if held[key] != nil {
                 held[key]?.end = end
-                return .success(())
+                return .success(false)
             }
             do throws(BackupError) {
                 let lock = try HostLock.acquire(
                     [.backup], stanza: stanza, repositoryKeys: [repository], lockPath: lockPath,
                     executionID: ExecutionID.new())
                 held[key] = Held(lock: lock, end: end)
-                return .success(())
+                return .success(true)
             } catch {
                 return .failure(error.within("on the repository host"))
             }
         }
-        try result.get()
+        return try result.get()
     }
 
     /// The lock object is gone.

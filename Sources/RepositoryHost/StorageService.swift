@@ -141,9 +141,10 @@ package struct StorageService: Sendable {
         func id(_ upload: PosixUpload) -> [UInt8] { Array("\(service.boot)-\(upload.id)".utf8) }
 
         /// The lock object changes hands: the host's own lock files follow.
-        func lockIsWritten() throws(BackupError) {
-            guard case .stanza(let stanza, .lock)? = RepositoryPlace(path) else { return }
-            try service.locks.hold(stanza, repository: volume.repository.key)
+        /// - Returns: whether they are to be given up again when it cannot be written.
+        func lockIsWritten() throws(BackupError) -> Bool {
+            guard case .stanza(let stanza, .lock)? = RepositoryPlace(path) else { return false }
+            return try service.locks.hold(stanza, repository: volume.repository.key)
         }
 
         func isRemoved(_ path: String) {

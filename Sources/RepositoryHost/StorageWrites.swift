@@ -7,7 +7,17 @@ extension StorageService.Call {
     func write() async throws -> ServerResponse {
         let mode = try mode()
         let rule = try await access.rule(writing: path)
-        try lockIsWritten()
+        let isNewLock = try lockIsWritten()
+        do {
+            try await receiveWhole(mode, rule)
+        } catch {
+            if isNewLock { isRemoved(path) }
+            throw error
+        }
+        return Self.done
+    }
+
+    private func receiveWhole(_ mode: WriteMode, _ rule: WriteRule) async throws {
         let upload = try PosixUpload(store, path)
         do {
             let size = try await receive(try upload.writer(at: 0))
@@ -20,7 +30,6 @@ extension StorageService.Call {
             upload.abort()
             throw error
         }
-        return Self.done
     }
 
     func begin() async throws -> ServerResponse {

@@ -147,7 +147,9 @@ struct HostServiceTests {
         let host = try HostUnderTest()
         let bytes = [UInt8](repeating: 7, count: size)
         for mode in [WriteMode.atomic, .inPlace, .create] {
-            let broken = host.store { request, _ in request.method == "PUT" ? .half : .none }
+            let broken = host.store(patience: .milliseconds(100)) { request, _ in
+                request.method == "PUT" ? .half : .none
+            }
             #expect(try await storageError { try await broken.put("d/x", bytes, mode) } != nil)
             #expect(try await host.store().names("d") == [])
         }

@@ -117,13 +117,13 @@ struct HostUnderTest {
     }
 
     func store(
-        as client: String = "db", partSize: Int = 1 << 20,
+        as client: String = "db", partSize: Int = 1 << 20, patience: Duration = .seconds(60),
         losing loss: @escaping @Sendable (HTTPRequest, Int) -> LoopbackTransport.Loss = { _, _ in .none }
     ) -> HostStore {
         var options = HostOptions(origin: HTTPOrigin(host: "host.test", port: 8432), repositoryKey: 1)
         options.partSize = partSize
         let retry = RequestRetry(
-            limit: .seconds(1), counters: RequestCounters(), wait: RetryPolicy(shortest: .zero), sleep: { _ in })
+            limit: patience, counters: RequestCounters(), wait: RetryPolicy(shortest: .zero), sleep: { _ in })
         return HostStore(
             options, LoopbackTransport(service, as: client, losing: loss), retry, now: { Int64(time(nil)) })
     }
