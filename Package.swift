@@ -102,6 +102,10 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
 
+        .target(
+            name: "Monitoring",
+            dependencies: ["BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresFormats", "RepositoryStorage"]),
+
         // All that the launcher may link.
         .target(name: "ArchiveShortcut"),
         .executableTarget(name: "permafrost-launcher", dependencies: ["ArchiveShortcut"]),
@@ -109,8 +113,8 @@ let package = Package(
             name: "permafrost",
             dependencies: [
                 "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority", "HTTP",
-                "Jobs", "ObjectStorage", "PostgresFormats", "RepositoryHost", "RepositoryStorage", "Telemetry",
-                .product(name: "Logging", package: "swift-log"),
+                "Jobs", "Monitoring", "ObjectStorage", "PostgresFormats", "RepositoryHost", "RepositoryStorage",
+                "Telemetry", .product(name: "Logging", package: "swift-log"),
             ]),
 
         // Tests: pure ones first, those that need servers apart.
@@ -159,6 +163,8 @@ let package = Package(
                 "Jobs", "BackupModel", "HTTP", "RepositoryStorage", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .testTarget(
+            name: "MonitoringTests", dependencies: ["Monitoring", "BackupEngine", "BackupModel", "HTTP", "Jobs"]),
         .testTarget(name: "ArchiveShortcutTests", dependencies: ["ArchiveShortcut"]),
         .target(name: "TestSupport", path: "Tests/TestSupport", exclude: ["Servers"]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),

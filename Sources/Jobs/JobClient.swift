@@ -61,6 +61,18 @@ package final class JobClient: Sendable {
         return id
     }
 
+    /// Newest first, as the service tells them.
+    package func jobs(stanza: String?) async throws(BackupError) -> [ServiceJSON] {
+        var request = HTTPRequest("GET", origin, path: "/v1/jobs")
+        if let stanza { request.query = [("stanza", stanza)] }
+        return try await answer(request)["jobs"]?.elements ?? []
+    }
+
+    /// A job as the service tells it, with its result when it has ended.
+    package func job(_ id: JobID) async throws(BackupError) -> ServiceJSON {
+        try await answer(HTTPRequest("GET", origin, path: "/v1/jobs/\(id)"))
+    }
+
     /// What has become of a job; nil while it runs.
     package func result(_ id: JobID) async throws(BackupError) -> JobResult? { try await state(id).result }
 
@@ -144,7 +156,7 @@ package final class JobClient: Sendable {
     }
 
     private func state(_ id: JobID) async throws(BackupError) -> State {
-        let json = try await answer(HTTPRequest("GET", origin, path: "/v1/jobs/\(id)"))
+        let json = try await job(id)
         func size(_ name: String) -> UInt64 { json[name]?.string.flatMap { UInt64($0) } ?? 0 }
         var state = State(logSize: size("log-size"), outputSize: size("output-size"))
         guard let text = json["state"]?.string else { throw strange("no state of a job") }

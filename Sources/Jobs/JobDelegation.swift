@@ -5,16 +5,20 @@ extension JobRequest {
     /// Options that are about this process: the job has those of the host that runs it.
     private static let own: Set<OptionName> = [
         .allowRoot, .config, .configIncludePath, .configPath, .execId, .ioTimeout, .lockPath, .logFormat,
-        .logLevelConsole, .logLevelFile, .logLevelStderr, .logPath, .logSubprocess, .logTimestamp, .pgHost,
+        .logLevelConsole, .logLevelFile, .logLevelStderr, .logPath, .logSubprocess, .logTimestamp, .pg, .pgHost,
         .pgHostCaFile, .pgHostCaPath, .pgHostCertFile, .pgHostKeyFile, .pgHostPort, .pgHostType, .priority, .progress,
-        .protocolTimeout, .sckKeepAlive, .stanza, .tcpKeepAliveCount, .tcpKeepAliveIdle, .tcpKeepAliveInterval,
+        .protocolTimeout, .repoHost, .repoHostCaFile, .repoHostCaPath, .repoHostCertFile, .repoHostKeyFile,
+        .repoHostPort, .repoHostType, .sckKeepAlive, .stanza, .tcpKeepAliveCount, .tcpKeepAliveIdle,
+        .tcpKeepAliveInterval,
     ]
 
-    /// What a command line asks for, as a job on another host: `backup` where `pg1-host` names an agent.
+    /// What a command line asks for, as a job on another host: `job COMMAND`, or `backup` where `pg1-host` names an agent.
     /// - Throws: `.optionInvalid` for an option that a job cannot have: left out it would be missed.
     package init(delegating configuration: Configuration, key: String?) throws(BackupError) {
+        let command = configuration.job?.command ?? configuration.command
         var options: [Option] = []
-        for given in configuration.givenOnCommandLine where !Self.own.contains(given.name) {
+        for given in configuration.job?.options ?? configuration.givenOnCommandLine
+        where !Self.own.contains(given.name) {
             guard !given.values.isEmpty else {
                 throw BackupError(
                     .optionInvalid,
@@ -24,7 +28,7 @@ extension JobRequest {
             options.append(Option(given.name, .texts(given.values)))
         }
         try self.init(
-            configuration.command, stanza: configuration.requiredStanza(), options: options,
+            command, stanza: configuration.requiredStanza(), options: options,
             logLevel: configuration.string(.logLevelConsole).flatMap { LogLevel(rawValue: $0) } ?? .info, key: key)
     }
 }

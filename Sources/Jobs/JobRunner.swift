@@ -34,6 +34,8 @@ package final class JobRunner: Sendable {
         package var record: JobRecord
         /// nil while it runs.
         package var end: JobEnd?
+        /// When it ended, in seconds since 1970.
+        package var stop: Int64?
         package var isCancelled = false
         /// Bytes of its log and of what it has printed.
         package var logSize: UInt64 = 0
@@ -347,7 +349,8 @@ package final class JobRunner: Sendable {
     package func job(_ id: JobID) async -> Job? {
         guard let entry = state.withLock({ $0.entries[id] }) else { return nil }
         return await OwnThread.run { [store] in
-            var job = Job(record: entry.record, end: entry.ended?.how, isCancelled: entry.isCancelled)
+            var job = Job(
+                record: entry.record, end: entry.ended?.how, stop: entry.ended?.at, isCancelled: entry.isCancelled)
             job.logSize = Self.size(store.logPath(id))
             job.outputSize = Self.size(store.outputPath(id))
             if job.end != nil { job.result = entry.unwritten ?? store.result(id) }
@@ -359,7 +362,7 @@ package final class JobRunner: Sendable {
     package func jobs(where isWanted: (JobRecord) -> Bool) -> [Job] {
         state.withLock { Array($0.entries.values) }.filter { isWanted($0.record) }
             .sorted { $0.record.id > $1.record.id }
-            .map { Job(record: $0.record, end: $0.ended?.how, isCancelled: $0.isCancelled) }
+            .map { Job(record: $0.record, end: $0.ended?.how, stop: $0.ended?.at, isCancelled: $0.isCancelled) }
     }
 
     func hasEnded(_ id: JobID) -> Bool { state.withLock { $0.entries[id].map { $0.ended != nil } ?? true } }

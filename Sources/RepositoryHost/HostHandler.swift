@@ -12,10 +12,13 @@ package final class HostHandler: ServerHandler {
         package var storage: StorageService?
         /// nil where there is no place for them.
         package var jobs: JobService?
+        /// What is beside `/v1`, for clients that are known.
+        package var monitor: (any ServerHandler)?
 
-        package init(storage: StorageService?, jobs: JobService?) {
+        package init(storage: StorageService?, jobs: JobService?, monitor: (any ServerHandler)? = nil) {
             self.storage = storage
             self.jobs = jobs
+            self.monitor = monitor
         }
     }
 
@@ -27,7 +30,9 @@ package final class HostHandler: ServerHandler {
     package func use(_ services: Services) { self.services.withLock { $0 = services } }
 
     package func respond(to request: ServerRequest) async -> ServerResponse {
-        guard request.path.first == "v1" else { return Self.nothing }
+        guard request.path.first == "v1" else {
+            return await services.withLock { $0 }.monitor?.respond(to: request) ?? Self.nothing
+        }
         switch request.path.dropFirst().first {
         case "repo":
             guard let storage = services.withLock({ $0 }).storage else { return Self.nothing }

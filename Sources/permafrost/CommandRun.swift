@@ -71,6 +71,13 @@ struct CommandRun {
     }
 
     private func runCommand() async throws -> Int32 {
+        switch configuration.command {
+        case .job: return try await JobRun(configuration, logger).run()
+        case .serverPing:
+            try await ServerPing(configuration).run()
+            return 0
+        default: break
+        }
         if let agent = try DelegatedRun(configuration, logger) { return try await agent.run() }
         let progress = CommandProgress(logger: logger)
         let context = try makeContext(progress)
@@ -147,10 +154,10 @@ struct CommandRun {
             try await RepositoryFileCommands(context).remove()
         case .server, .agent:
             try await ServerRun(configuration, logger, hangUp).run()
-        case .help, .version, .completion, .serverPing, .tls:
+        case .completion, .help, .job, .serverPing, .tls, .version:
             throw BackupError(
                 .featureNotSupported,
-                "command '\(configuration.command.rawValue)' is known but not supported by this version of Permafrost")
+                "command '\(configuration.command.rawValue)' works on no repository")
         }
         return 0
     }

@@ -4,6 +4,7 @@ import Glibc
 import HTTP
 import Jobs
 import Logging
+import Monitoring
 import ObjectStorage
 import RepositoryHost
 import RepositoryStorage
@@ -31,15 +32,21 @@ struct ServerRun {
     }
 
     func run() async throws {
-        let runner = try await jobRunner()
+        let ended = JobEnds()
+        let runner = try await jobRunner(ended)
+        let serving = Serving()
+        let monitor = MonitorComposition.monitor(runner, programPath: configuration.programPath, serving)
+        ended.tell { monitor.ended($0) }
         let parts = Parts(
-            runner: runner, threads: WorkerThreads(count: Self.threads),
+            runner: runner, monitor: monitor, serving: serving, threads: WorkerThreads(count: Self.threads),
             locks: HostLocks(
                 lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
                 now: ObjectStoreContext.now))
         let handler = HostHandler(try parts.services(configuration))
         let server = HTTPServer(try options(), handler: handler)
+        serving.set(server)
         let port = try await server.start()
+        let monitorServer = try await MonitorComposition.serve(monitor, configuration, logger)
         logger.notice("serving on \(configuration.string(.tlsServerAddress) ?? "localhost"), port \(port)")
         hangUp.set { [logger, programPath = configuration.programPath] in
             ServiceManager.tell("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.microseconds())")
@@ -60,17 +67,19 @@ struct ServerRun {
         }
         hangUp.set(nil)
         ServiceManager.tell("STOPPING=1")
+        monitor.stop()
         logger.notice("stopping: requests that run have \(Self.farewell.components.seconds)s to end")
         // A task of its own: this one was cancelled.
         await Task {
             // Jobs go on, and the next start watches them.
             await runner?.stop(endsJobs: false)
             await server.stop(graceful: Self.farewell)
+            await monitorServer?.stop(graceful: .zero)
         }.value
     }
 
     /// nil on a repository host that has no place for jobs: it serves its volumes all the same.
-    private func jobRunner() async throws -> JobRunner? {
+    private func jobRunner(_ ended: JobEnds) async throws -> JobRunner? {
         let spool = configuration.string(.spoolPath) ?? "/var/spool/pgbackrest"
         var options = JobRunner.Options(program: configuration.programPath)
         options.words = Self.places
@@ -83,7 +92,7 @@ struct ServerRun {
             logger.warning("no jobs are taken: \(error.description)")
             return nil
         }
-        let runner = JobRunner(store, options, logger: logger)
+        let runner = JobRunner(store, options, logger: logger) { ended.add($0) }
         try await runner.recover()
         return runner
     }
@@ -91,12 +100,15 @@ struct ServerRun {
     /// What stays when the configuration is read again.
     private struct Parts: Sendable {
         let runner: JobRunner?
+        let monitor: Monitor
+        let serving: Serving
         let threads: WorkerThreads
         let locks: HostLocks
 
         func services(_ configuration: Configuration) throws(BackupError) -> HostHandler.Services {
             let authorization = try HostAuthorization(
                 auth: configuration.pairs(.tlsServerAuth), allow: configuration.pairs(.tlsServerAllow))
+            monitor.use(try MonitorComposition.options(configuration, authorization, serving))
             let isAgent = configuration.command == .agent
             let jobs = runner.map { runner in
                 JobService(runner, hasCluster: isAgent) { client, stanza, verb in
@@ -108,12 +120,12 @@ struct ServerRun {
                     }
                 }
             }
-            guard !isAgent else { return HostHandler.Services(storage: nil, jobs: jobs) }
+            guard !isAgent else { return HostHandler.Services(storage: nil, jobs: jobs, monitor: monitor) }
             let volumes = try ServerRun.volumes(ServerRun.repositories(configuration.programPath))
             return HostHandler.Services(
                 storage: StorageService(
                     volumes, authorization, locks, threads: threads, buffers: ServerRun.buffers),
-                jobs: jobs)
+                jobs: jobs, monitor: monitor)
         }
     }
 
@@ -146,7 +158,7 @@ struct ServerRun {
     }
 
     /// Where the configuration is, for other commands with the same one.
-    private static var places: [String] { CommandLine.arguments.dropFirst().filter { $0.hasPrefix("--config") } }
+    static var places: [String] { CommandLine.arguments.dropFirst().filter { $0.hasPrefix("--config") } }
 
     /// What is configured for commands that work on repositories.
     private static func repositories(_ programPath: String) throws(BackupError) -> Configuration {

@@ -232,4 +232,24 @@ struct CommandLineOptionTests {
         let failure = Input(line: "--stanza=m --archive-timeout=\(text) archive-push").failure
         #expect(failure?.message == "'\(text)' is not valid for 'archive-timeout' option")
     }
+
+    @Test func `what follows job is a command with options of its own`() throws {
+        let configuration = try parse(
+            "--stanza=m job backup --type=full --no-delta --repo=2 --repo2-host=h --repo2-host-type=tls "
+                + "--repo2-host-cert-file=/c --repo2-host-key-file=/k --annotation=a=b --annotation=c=d --detach")
+        #expect(configuration.command == .job && configuration.parameters == ["backup"])
+        #expect(configuration.bool(.detach) && configuration.string(.repoHost, 2) == "h")
+        let job = try #require(configuration.job)
+        #expect(job.command == .backup)
+        let given = job.options.filter { !$0.displayName.contains("host") }.map { "\($0.displayName)=\($0.values)" }
+        #expect(
+            given == [
+                #"annotation=["a=b", "c=d"]"#, #"delta=["n"]"#, #"repo=["2"]"#, #"stanza=["m"]"#, #"type=["full"]"#,
+            ])
+        #expect(try parse("--stanza=m job list").job == nil)
+        #expect(Input(line: "job list --type=full").failure?.message == "option 'type' not valid for command 'job'")
+        #expect(
+            Input(line: "job backup --target=x").failure?.message == "option 'target' not valid for command 'job'")
+        #expect(Input(line: "job backup twice").failure?.code == .parameterInvalid)
+    }
 }

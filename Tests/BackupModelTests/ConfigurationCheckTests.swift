@@ -185,13 +185,6 @@ struct SupportTests {
         #expect(Input(line: "--stanza=m info", file: "[m]\npg1-host=h\n").failure == nil)
     }
 
-    @Test(arguments: Command.allCases.filter { !$0.isSupported })
-    func `commands that are missing are named`(command: Command) {
-        let failure = Input(line: "--stanza=m \(command.rawValue)").failure
-        #expect(failure?.code == .featureNotSupported)
-        #expect(failure?.message == "command '\(command.rawValue)' \(unsupported)")
-    }
-
     @Test(arguments: minimalLines)
     func `commands that are there parse`(line: String) {
         #expect(Input(line: line).failure == nil)

@@ -116,7 +116,7 @@ private enum OptionReference {
     }
 
     private static func commands(_ option: OptionDefinition) -> [Command] {
-        Command.allCases.filter { $0.isSupported && option.isValid(for: $0) && !option.isInternal(for: $0) }
+        Command.allCases.filter { option.isValid(for: $0) && !option.isInternal(for: $0) }
     }
 
     private static func isUsable(_ option: OptionDefinition) -> Bool { !usableCommands(option).isEmpty }
@@ -134,7 +134,7 @@ private enum OptionReference {
         let commands = usableCommands(option)
         // These are a world of their own.
         let all = Command.allCases.filter {
-            $0.isSupported && $0.readsConfiguration && !CommandSet.serving.contains($0.asSet)
+            $0.readsConfiguration && !CommandSet.serving.contains($0.asSet)
         }
         let missing = all.filter { !commands.contains($0) }
         let everywhere = missing.isEmpty ? "all" : "all but " + missing.map(\.rawValue).joined(separator: ", ")

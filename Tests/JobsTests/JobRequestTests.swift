@@ -127,7 +127,6 @@ struct JobRequestTests {
     /// What a client may say must name nothing of the host: who adds an option here has to pass this.
     @Test(arguments: JobCommand.all)
     func `allowed options are the command's, and harmless`(_ command: JobCommand) throws {
-        #expect(command.command.isSupported)
         #expect(Set(command.options).count == command.options.count)
         for name in command.options {
             let definition = try #require(OptionTable.definition(name))
@@ -180,9 +179,16 @@ struct JobDelegationTests {
         #expect(try delegated("--delta", "restore").words == ["--stanza=main", "--delta=y", "restore"])
     }
 
+    @Test func `job COMMAND is the command, without what says where it runs`() throws {
+        let request = try delegated(
+            "--repo1-host=h", "--repo1-host-type=tls", "--repo1-host-cert-file=/c", "--repo1-host-key-file=/k",
+            "--repo=1", "--io-timeout=9", "--job-key=mine", "job", "verify", "--set=latest", "--verbose")
+        #expect(request.words == ["--stanza=main", "--repo=1", "--set=latest", "--verbose=y", "verify"])
+    }
+
     @Test(arguments: [
         ["--pg1-path=/other", "backup"], ["--link-map=pg_wal=/x", "restore"], ["--reset-delta", "restore"],
-        ["--no-archive-check", "backup"], ["repo-ls"],
+        ["--no-archive-check", "backup"], ["repo-ls"], ["job", "repo-ls"], ["job", "backup", "--pg1-path=/other"],
     ])
     func `what a job cannot have is not dropped`(_ words: [String]) throws {
         let configuration = try Configuration.load(

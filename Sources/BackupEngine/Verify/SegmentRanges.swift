@@ -4,8 +4,9 @@ package import PostgresFormats
 package struct SegmentRange: Sendable, Equatable, CustomStringConvertible {
     package var first: WALSegment
     package var last: WALSegment
-    /// When the first of them was stored, in seconds since 1970.
+    /// When the first and the last of them were stored, in seconds since 1970; 0 where it is not known.
     package var firstModified: Int64
+    package var lastModified: Int64
 
     package var timeline: UInt32 { first.timeline }
     package var description: String { first == last ? "\(first)" : "\(first) to \(last)" }
@@ -13,10 +14,11 @@ package struct SegmentRange: Sendable, Equatable, CustomStringConvertible {
         segment.timeline == timeline && segment >= first && segment <= last
     }
 
-    package init(first: WALSegment, last: WALSegment, firstModified: Int64 = 0) {
+    package init(first: WALSegment, last: WALSegment, firstModified: Int64 = 0, lastModified: Int64 = 0) {
         self.first = first
         self.last = last
         self.firstModified = firstModified
+        self.lastModified = lastModified
     }
 }
 
@@ -35,10 +37,12 @@ package struct SegmentRanges: Sendable, Equatable {
             if segment <= last { return }
             if last.next(segmentSize: segmentSize) == segment {
                 ranges[ranges.count - 1].last = segment
+                ranges[ranges.count - 1].lastModified = modified
                 return
             }
         }
-        ranges.append(SegmentRange(first: segment, last: segment, firstModified: modified))
+        ranges.append(
+            SegmentRange(first: segment, last: segment, firstModified: modified, lastModified: modified))
     }
 
     /// Without some segments, as if they were not there.
@@ -54,7 +58,10 @@ package struct SegmentRanges: Sendable, Equatable {
                 first = gone.next(segmentSize: segmentSize)
             }
             if first <= range.last {
-                rest.ranges.append(SegmentRange(first: first, last: range.last, firstModified: range.firstModified))
+                rest.ranges.append(
+                    SegmentRange(
+                        first: first, last: range.last, firstModified: range.firstModified,
+                        lastModified: range.lastModified))
             }
         }
         return rest
@@ -71,6 +78,18 @@ package struct SegmentRanges: Sendable, Equatable {
             return (SegmentRange(first: before.last.next(segmentSize: segmentSize), last: last), next)
         }
     }
+
+    /// Gaps behind `newest`, where the newest backup begins: no retention makes them. Those before may have been.
+    /// - Parameter now: seconds since 1970.
+    package func lost(since newest: WALSegment, now: Int64) -> [SegmentRange] {
+        gaps.filter { gap, next in
+            (gap.last.log, gap.last.number) > (newest.log, newest.number)
+                && now - next.firstModified > Self.patience
+        }.map(\.gap)
+    }
+
+    /// Seconds in which a segment may arrive behind its successor, as with asynchronous archiving.
+    private static let patience: Int64 = 60
 
     /// What is not there of the segments from `start` to `stop`, which are of one timeline.
     package func missing(from start: WALSegment, to stop: WALSegment) -> [SegmentRange] {

@@ -271,13 +271,8 @@ struct VerifyStructure: Sendable {
         }
     }
 
-    /// Segments behind the start of the newest backup: no retention removes them. Those before may have been.
     private func lostSegments(_ archive: ArchiveInventory, since newest: WALSegment, now: Int64) -> [VerifyFinding] {
-        /// Seconds in which a segment may arrive behind its successor, as with asynchronous archiving.
-        let patience: Int64 = 60
-        return archive.segments.gaps.compactMap { gap, next in
-            guard (gap.last.log, gap.last.number) > (newest.log, newest.number) else { return nil }
-            guard now - next.firstModified > patience else { return nil }
+        archive.segments.lost(since: newest, now: now).map { gap in
             let path =
                 "\(RepositoryPaths.archive(stanza: stanza))/\(archive.archiveID)/\(gap.first.directory)/\(gap.first)"
             return VerifyFinding(

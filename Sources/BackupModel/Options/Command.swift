@@ -11,6 +11,8 @@ package enum Command: String, CaseIterable, Sendable {
     case expire
     case help
     case info
+    /// Ours.
+    case job
     case manifest
     case repoGet = "repo-get"
     case repoLs = "repo-ls"

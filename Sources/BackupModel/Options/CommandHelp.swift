@@ -11,6 +11,7 @@ extension Command {
         case .expire: "remove backups and WAL that the retention no longer keeps"
         case .help: "show commands and options"
         case .info: "show what is in the repositories"
+        case .job: "run a command on another host, and look after what runs there"
         case .manifest: "show the list of files of a backup"
         case .repoGet: "print a file of a repository"
         case .repoLs: "list files of a repository"
@@ -38,6 +39,7 @@ extension Command {
         case .archivePush: " WAL-PATH"
         case .completion: " bash|zsh|fish"
         case .help: " [COMMAND [OPTION]]"
+        case .job: " COMMAND | list | show ID | follow ID | cancel ID"
         case .repoGet, .repoPut, .repoRm: " FILE"
         case .repoLs: " [PATH]"
         case .serverPing: " [HOST]"
@@ -72,6 +74,12 @@ extension Command {
                 + "--dry-run shows what would go."
         case .info:
             "Without --stanza all stanzas are shown; with --set one backup in full. --output=json is for programs."
+        case .job:
+            "job COMMAND has an agent (pgN-host), or for expire, verify, info and annotate a repository host (repoN-host), run "
+                + "the command with its own configuration and with the options of the command that are given here; shows "
+                + "its log; and ends with its exit code. The last line is the result, a JSON object. A job goes on when "
+                + "the connection is lost, and is cancelled when this command is told to end. list shows jobs, follow goes "
+                + "on showing the log of one, cancel ends one. With --repo these ask the repository host."
         case .restore:
             "PostgreSQL must be stopped, and the data directory empty unless --delta or --force is given. By default "
                 + "the newest backup is restored and PostgreSQL recovers to the end of the archive; --type and "
@@ -124,7 +132,8 @@ extension Command {
             "Serves the directories that repoN-path names to other hosts, which name this one in repoN-host. Runs until "
                 + "SIGTERM or SIGINT; SIGHUP makes it read its configuration and certificates again."
         case .serverPing:
-            ""
+            "Succeeds when something at the address answers as a server of ours does. No certificate is shown or checked: "
+                + "use check to find out whether this host may use its repositories."
         }
     }
 }

@@ -26,6 +26,8 @@ typealias GivenOptions = [OptionKey: GivenOption]
 struct ParsedCommandLine: Sendable {
     var command: Command
     var role = CommandRole.main
+    /// Of `job COMMAND`.
+    var job: JobWords?
     var parameters: [String]
     var options: GivenOptions
     /// The words that are options and their values, as they came.
@@ -63,10 +65,27 @@ struct ParsedCommandLine: Sendable {
             throw BackupError(.commandRequired, "no command found", hint: "'help' lists the commands")
         }
         command = found ?? .help
+        if command == .job { try takeJob() }
         if !command.takesParameters, let first = parameters.first {
             throw BackupError(
                 .parameterInvalid, "command '\(command.rawValue)' does not allow parameters: '\(first)'")
         }
+    }
+
+    /// What follows `job` is a command of its own, with options of its own.
+    private mutating func takeJob() throws(BackupError) {
+        guard let name = parameters.first, let command = Command(rawValue: name) else { return }
+        guard parameters.count == 1 else {
+            throw BackupError(
+                .parameterInvalid, "command '\(name)' does not allow parameters in a job: '\(parameters[1])'")
+        }
+        var given: [Configuration.Given] = []
+        for (key, option) in options {
+            guard let definition = OptionTable.definition(key.name), definition.isValid(for: command) else { continue }
+            given.append(Configuration.Given(definition, key, option))
+            if !definition.isValid(for: .job) { options[key] = nil }
+        }
+        job = JobWords(command: command, options: given.sorted { $0.displayName < $1.displayName })
     }
 
     private static func command(named name: String) throws(BackupError) -> (Command, CommandRole) {

@@ -33,12 +33,16 @@ package struct CommandSet: OptionSet, Sendable {
 
     package static let agent = CommandSet(rawValue: 1 << 25)
 
-    package static let all = CommandSet(rawValue: 1 << 26 - 1)
+    package static let job = CommandSet(rawValue: 1 << 26)
+
+    package static let all = CommandSet(rawValue: 1 << 27 - 1)
     /// Those that read the configuration.
     package static let running = all.subtracting([.completion, .help, .tls, .version])
     /// Those that work on repositories.
-    package static let work = running.subtracting([.agent, .server, .serverPing, .start, .stop])
+    package static let work = running.subtracting([.agent, .job, .server, .serverPing, .start, .stop])
     package static let stanza = running.subtracting([.agent, .server, .serverPing])
+    /// Those that ask a server of ours.
+    package static let asking: CommandSet = [.job, .serverPing]
     /// Those that serve other hosts until a signal.
     package static let serving: CommandSet = [.agent, .server]
     /// Those that let the user choose one of several repositories.
@@ -68,6 +72,7 @@ extension Command {
         case .expire: .expire
         case .help: .help
         case .info: .info
+        case .job: .job
         case .manifest: .manifest
         case .repoGet: .repoGet
         case .repoLs: .repoLs
@@ -87,17 +92,10 @@ extension Command {
         }
     }
 
-    /// False for commands of pgBackRest that this version knows by name only.
-    package var isSupported: Bool {
-        switch self {
-        case .serverPing: false
-        default: true
-        }
-    }
-
     package var takesParameters: Bool {
         switch self {
-        case .archiveGet, .archivePush, .completion, .help, .repoGet, .repoLs, .repoPut, .repoRm, .serverPing, .tls:
+        case .archiveGet, .archivePush, .completion, .help, .job, .repoGet, .repoLs, .repoPut, .repoRm, .serverPing,
+            .tls:
             true
         default: false
         }

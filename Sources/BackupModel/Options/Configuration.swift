@@ -3,6 +3,8 @@
 package struct Configuration: Sendable {
     package var command: Command
     package var role: CommandRole
+    /// Of `job COMMAND`.
+    package var job: JobWords?
     /// What follows the command: `archive-push %p`.
     package var parameters: [String]
     /// `argv[0]` as it was called; made absolute where it goes into `restore_command`.

@@ -28,6 +28,19 @@ extension Configuration {
         package let displayName: String
         /// `y` or `n` of bools; none of what is negated without being a bool, of what is reset, and of secrets.
         package let values: [String]
+
+        /// As it came, before anything was checked.
+        init(_ definition: OptionDefinition, _ key: OptionKey, _ option: GivenOption) {
+            let values =
+                definition.type == .bool && !option.isReset ? [option.isNegated ? "n" : "y"] : option.values
+            self.init(name: definition.name, displayName: definition.displayName(key.index), values: values)
+        }
+
+        init(name: OptionName, displayName: String, values: [String]) {
+            self.name = name
+            self.displayName = displayName
+            self.values = values
+        }
     }
 
     /// All that this run's command line has set, by name.

@@ -6,6 +6,7 @@ extension Configuration {
         try checkRepositoryTime()
         try checkRepositoryPaths()
         try checkHosts()
+        try checkParameters()
         try adjustTimeouts()
         replaceCompress()
         warnOfRetention()
@@ -67,8 +68,38 @@ extension Configuration {
         for index in configuredRepositoryKeys {
             try requireTLS(.repoHost, .repoHostType, index, program: "server")
         }
-        guard [.backup, .check, .stanzaCreate, .stanzaUpgrade].contains(command) else { return }
+        guard [.backup, .check, .job, .stanzaCreate, .stanzaUpgrade].contains(command) else { return }
         for index in postgresKeys { try requireTLS(.pgHost, .pgHostType, index, program: "agent") }
+    }
+
+    private func checkParameters() throws(BackupError) {
+        if command == .serverPing, parameters.count > 1 {
+            throw BackupError(.parameterInvalid, "server-ping takes one parameter at most: '\(parameters[1])'")
+        }
+        guard command == .job, job == nil else { return }
+        let actions = JobAction.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let name = parameters.first else {
+            throw BackupError(
+                .parameterRequired, "job command requires parameter: a command to run, or one of \(actions)")
+        }
+        guard let action = JobAction(rawValue: name) else {
+            throw BackupError(
+                .parameterInvalid, "'\(name)' is no command for a job, and none of \(actions)",
+                hint: "'help job' shows what it takes")
+        }
+        let rest = parameters.dropFirst()
+        guard rest.count == action.parameters else {
+            throw BackupError(
+                rest.isEmpty ? .parameterRequired : .parameterInvalid,
+                action == .list
+                    ? "job list does not allow parameters: '\(parameters[1])'"
+                    : "job \(name) takes one parameter: a job",
+                hint: action == .list ? nil : "'job list' shows them")
+        }
+        for option in [OptionName.detach, .jobKey, .resultFile] where isSet(option) {
+            if option == .resultFile, action == .follow { continue }
+            throw BackupError(.optionInvalid, "option '\(option.rawValue)' not valid for 'job \(name)'")
+        }
     }
 
     private func requireTLS(

@@ -13,11 +13,6 @@ extension Configuration {
         var warnings: [String] = []
         var sections = try ConfigSections([])
         var plan = ConfigFilePlan([:])
-        guard line.command.isSupported else {
-            throw BackupError(
-                .featureNotSupported,
-                "command '\(line.command.rawValue)' is known but not supported by this version of Permafrost")
-        }
         if line.command.readsConfiguration || line.command == .tls {
             try addEnvironment(environment, for: line.command, to: &line.options, warnings: &warnings)
         }
@@ -68,6 +63,7 @@ extension Configuration {
         var options = line.options
         self.command = line.command
         role = line.role
+        job = line.job
         self.parameters = line.parameters
         self.programPath = programPath
         self.warnings = warnings

@@ -57,9 +57,7 @@ package enum Help {
             "\(title(program)) - backup and restore for PostgreSQL", "",
             "Usage:", "    \(program) [options] COMMAND [parameters]", "", "Commands:",
         ]
-        for command in Command.allCases where command.isSupported { lines += entry(command) }
-        lines += ["", "Known, but not supported by this version:"]
-        for command in Command.allCases where !command.isSupported { lines += entry(command) }
+        for command in Command.allCases { lines += entry(command) }
         lines += [
             "", "'\(program) help COMMAND' shows a command and its options,",
             "'\(program) help COMMAND OPTION' all about one option.",
@@ -73,7 +71,6 @@ package enum Help {
 
     private static func text(of command: Command, _ program: String) -> String {
         var lines = ["\(program) \(command.rawValue) - \(command.summary)", ""]
-        if !command.isSupported { lines += ["This version does not support the command yet.", ""] }
         lines += ["Usage:", "    \(program) [options] \(command.rawValue)\(command.parameterUsage)"]
         if !command.details.isEmpty { lines += [""] + wrapped(command.details, indent: 0) }
         let options = OptionTable.definitions

@@ -22,7 +22,7 @@ package enum ManualPage {
 
     private static func commands(_ program: String) -> String {
         var text = section("COMMANDS")
-        for command in Command.allCases where command.isSupported {
+        for command in Command.allCases {
             text += ".TP\n\\fB\(escaped(command.rawValue))\\fR\(escaped(command.parameterUsage))\n"
             text += paragraph(sentence(command.summary))
             if !command.details.isEmpty { text += ".IP\n" + paragraph(command.details) }
@@ -74,7 +74,7 @@ package enum ManualPage {
         }
         if option.flags.contains(.secure) { facts.append("Not on the command line.") }
         if let reason = option.reasonForNoEffect(for: first) { facts.append("Without effect: \(reason).") }
-        let everywhere = Command.allCases.filter { $0.isSupported && CommandSet.work.contains($0.asSet) }
+        let everywhere = Command.allCases.filter { CommandSet.work.contains($0.asSet) }
         if !Set(everywhere).isSubset(of: commands) {
             facts.append("Commands: \(commands.map(\.rawValue).joined(separator: ", ")).")
         }
@@ -159,7 +159,7 @@ package enum ManualPage {
 extension OptionDefinition {
     /// Whether help and the manual tell of it as something to use.
     func isOffered(for command: Command) -> Bool {
-        guard command.isSupported, isValid(for: command), !isInternal(for: command) else { return false }
+        guard isValid(for: command), !isInternal(for: command) else { return false }
         switch support(for: command) {
         case .supported, .accepted: return true
         case .notYet, .never: return false

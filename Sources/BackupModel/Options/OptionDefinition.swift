@@ -198,9 +198,7 @@ extension OptionDefinition {
         override(command) { $0.dependency } ?? baseDependency
     }
 
-    package func support(for command: Command) -> Support {
-        command.isSupported ? override(command) { $0.support } ?? baseSupport : .notYet
-    }
+    package func support(for command: Command) -> Support { override(command) { $0.support } ?? baseSupport }
 
     /// Values that pgBackRest takes and this version refuses.
     package func unsupportedValues(for command: Command) -> [String] {

@@ -4,6 +4,7 @@ package enum OptionName: String, CaseIterable, Sendable {
     case config
     case configIncludePath = "config-include-path"
     case configPath = "config-path"
+    case detach
     case detailLevel = "detail-level"
     case dryRun = "dry-run"
     case force
@@ -12,6 +13,7 @@ package enum OptionName: String, CaseIterable, Sendable {
     case online
     case output
     case reference
+    case resultFile = "result-file"
     case set
     case report
     case stanza
@@ -44,6 +46,11 @@ package enum OptionName: String, CaseIterable, Sendable {
     case compressType = "compress-type"
     case delta
     case ioTimeout = "io-timeout"
+    case monitorAddress = "monitor-address"
+    case monitorInterval = "monitor-interval"
+    case monitorLabel = "monitor-label"
+    case monitorPort = "monitor-port"
+    case jobKey = "job-key"
     case jobRetry = "job-retry"
     case jobRetryInterval = "job-retry-interval"
     case lockPath = "lock-path"

@@ -81,6 +81,9 @@ package final class HTTPServer: Sendable {
         state.withLock { $0.tls = tls }
     }
 
+    /// When the certificate that new connections get ends, in seconds since 1970; nil without one.
+    package var certificateEnd: Int64? { state.withLock { $0.tls?.end } }
+
     /// Takes no connection any more and closes those that are idle. What is being answered may end in this time; then
     /// it is cut.
     package func stop(graceful: Duration) async {

@@ -9,6 +9,8 @@ struct ServerTLS: Sendable {
     let authorities: [NIOSSLCertificate]
     /// What is wrong with our own certificate, though it can be used.
     let warning: String?
+    /// When our own certificate ends, in seconds since 1970.
+    let end: Int64
 
     /// - Parameter farewell: how long a peer may take to say goodbye.
     init(_ files: ServerCertificates, farewell: Duration) throws(BackupError) {
@@ -30,6 +32,7 @@ struct ServerTLS: Sendable {
             throw BackupError(
                 .crypto, "unable to use the certificates of '\(files.certificateFile)' and '\(files.caFile)': \(error)")
         }
+        end = Int64(chain[0].notValidAfter)
         let expired = chain[0].notValidAfter < time(nil)
         warning =
             expired

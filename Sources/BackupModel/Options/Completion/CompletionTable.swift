@@ -34,7 +34,7 @@ struct CompletionTable {
 
     init(program: String) {
         self.program = program
-        commands = Command.allCases.filter(\.isSupported)
+        commands = Command.allCases
         let lists = commands.map { command in (command: command, options: Self.options(of: command)) }
         let working = lists.filter { CommandSet.work.contains($0.command.asSet) }.map {
             Set($0.options.flatMap(\.candidates))

@@ -47,13 +47,22 @@ extension OptionDefinition {
             flags: [.negatable],
             summary: "back up a running server; --no-online copies one that is stopped"),
         OptionDefinition(
-            .output, .enumeration, .commandLine, [.expire, .info, .manifest, .repoLs, .verify, .version],
+            .output, .enumeration, .commandLine, [.expire, .info, .job, .manifest, .repoLs, .verify, .version],
             default: "text", allowed: ["text", "json"],
             overrides: [
                 OptionOverride([.verify], default: "none", allowed: ["none", "text"]),
                 OptionOverride([.version], default: "text", allowed: ["text", "num"]),
             ],
             summary: "the form in which the result is printed"),
+        OptionDefinition(
+            .detach, .bool, .commandLine, [.job], default: "n",
+            summary: "start the job and do not wait for its end"),
+        OptionDefinition(
+            .jobKey, .string, .commandLine, [.job], example: "nightly-2026-11-21",
+            summary: "name of the request: made again with the same one, it is the same job"),
+        OptionDefinition(
+            .resultFile, .path, .commandLine, [.job], example: "/dev/termination-log",
+            summary: "file that the result is written to as well, cut to 4096 bytes"),
         OptionDefinition(
             .reference, .string, .commandLine, [.manifest], example: "20260101-120000F",
             summary: "show only files that are stored in this backup"),
@@ -72,7 +81,7 @@ extension OptionDefinition {
         OptionDefinition(
             .stanza, .string, .commandLine, .stanza, required: true, example: "main",
             overrides: [
-                OptionOverride([.check, .info, .start, .stop], required: false),
+                OptionOverride([.check, .info, .job, .start, .stop], required: false),
                 OptionOverride([.repoGet, .repoLs, .repoPut, .repoRm], required: false, isInternal: true),
             ],
             summary: "the name of the database cluster's backup configuration"),

@@ -2,7 +2,7 @@ extension OptionDefinition {
     /// Options that many commands share.
     static let general: [OptionDefinition] = [
         OptionDefinition(
-            .allowRoot, .bool, .global, .work, default: "n",
+            .allowRoot, .bool, .global, CommandSet.work.union(.asking), default: "n",
             overrides: [
                 OptionOverride([.restore], default: "y")
             ],
@@ -54,7 +54,8 @@ extension OptionDefinition {
             .delta, .bool, .global, [.backup, .restore], default: "n",
             summary: "keep files that are already right, found by checksum"),
         OptionDefinition(
-            .ioTimeout, .time, .global, .work, default: "1m", ranges: [OptionRange("100ms", "1h")], example: "30s",
+            .ioTimeout, .time, .global, CommandSet.work.union(.asking), default: "1m",
+            ranges: [OptionRange("100ms", "1h")], example: "30s",
             summary: "how long to wait for a connection, and for a read or write on it"),
         OptionDefinition(
             .jobRetry, .integer, .global, .parallel, default: "2", ranges: [OptionRange("0", "360")],

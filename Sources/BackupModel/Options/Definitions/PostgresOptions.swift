@@ -2,7 +2,7 @@ extension OptionDefinition {
     /// Where PostgreSQL is and how to connect to it.
     static let postgres: [OptionDefinition] = [
         OptionDefinition(
-            .pg, .integer, .commandLine, [.backup, .manifest], ranges: [OptionRange("1", "256")],
+            .pg, .integer, .commandLine, [.backup, .job, .manifest], ranges: [OptionRange("1", "256")],
             flags: [.internalUse], example: "2",
             summary: "work on this PostgreSQL server"),
         OptionDefinition(
@@ -14,38 +14,41 @@ extension OptionDefinition {
             ],
             summary: "the data directory of PostgreSQL"),
         OptionDefinition(
-            .pgLocal, .bool, .stanza, .postgres, group: .pg, default: "n", flags: [.internalUse], support: .accepted,
+            .pgLocal, .bool, .stanza, CommandSet.postgres.union(.job), group: .pg, default: "n", flags: [.internalUse],
+            support: .accepted,
             overrides: [
                 OptionOverride([.archiveGet, .archivePush, .restore], isInternal: true)
             ],
             summary: "treat the server as one on this host"),
         OptionDefinition(
-            .pgHost, .string, .stanza, .postgres, group: .pg, dependency: Dependency(.pgLocal, in: ["n"]),
+            .pgHost, .string, .stanza, CommandSet.postgres.union(.job), group: .pg,
+            dependency: Dependency(.pgLocal, in: ["n"]),
             deprecated: ["db-host", "db?-host"], example: "db1.example.com",
             overrides: [
                 OptionOverride([.archiveGet, .archivePush, .restore], isInternal: true)
             ],
             summary: "host on which PostgreSQL runs"),
         OptionDefinition(
-            .pgHostType, .enumeration, .global, .postgresHost, group: .pg, default: "ssh", allowed: ["ssh", "tls"],
+            .pgHostType, .enumeration, .global, CommandSet.postgresHost.union(.job), group: .pg, default: "ssh",
+            allowed: ["ssh", "tls"],
             dependency: Dependency(.pgHost), unsupportedValues: ["ssh"],
             summary: "how to reach the PostgreSQL host"),
         OptionDefinition(
-            .pgHostCertFile, .string, .global, .postgresHost, group: .pg, required: true,
+            .pgHostCertFile, .string, .global, CommandSet.postgresHost.union(.job), group: .pg, required: true,
             dependency: Dependency(.pgHostType, in: ["tls"]),
             example: "/etc/permafrost/client.crt",
             summary: "client certificate for the PostgreSQL host"),
         OptionDefinition(
-            .pgHostKeyFile, .string, .global, .postgresHost, group: .pg, required: true,
+            .pgHostKeyFile, .string, .global, CommandSet.postgresHost.union(.job), group: .pg, required: true,
             dependency: Dependency(.pgHostType, in: ["tls"]),
             example: "/etc/permafrost/client.key",
             summary: "private key for the PostgreSQL host"),
         OptionDefinition(
-            .pgHostCaFile, .string, .global, .postgresHost, group: .pg,
+            .pgHostCaFile, .string, .global, CommandSet.postgresHost.union(.job), group: .pg,
             dependency: Dependency(.pgHostType, in: ["tls"]), example: "/etc/permafrost/ca.crt",
             summary: "certificates that the PostgreSQL host must be signed by"),
         OptionDefinition(
-            .pgHostCaPath, .string, .global, .postgresHost, group: .pg,
+            .pgHostCaPath, .string, .global, CommandSet.postgresHost.union(.job), group: .pg,
             dependency: Dependency(.pgHostType, in: ["tls"]), example: "/etc/ssl/certs",
             summary: "directory of certificates that the PostgreSQL host must be signed by"),
         OptionDefinition(
@@ -67,7 +70,7 @@ extension OptionDefinition {
             dependency: Dependency(.pgHost), support: .accepted, example: "/etc/permafrost",
             summary: "directory of the configuration on the PostgreSQL host"),
         OptionDefinition(
-            .pgHostPort, .integer, .stanza, .postgresHost, group: .pg,
+            .pgHostPort, .integer, .stanza, CommandSet.postgresHost.union(.job), group: .pg,
             default: .byDependency([OptionDefault.Case("tls", "8433")]), ranges: [OptionRange("0", "65535")],
             dependency: Dependency(.pgHostType, in: ["ssh", "tls"]), deprecated: ["db-ssh-port", "db?-ssh-port"],
             example: "8433",

@@ -2,32 +2,35 @@ extension OptionDefinition {
     /// Repositories that another host serves, and what all object stores share.
     static let repositoryHost: [OptionDefinition] = [
         OptionDefinition(
-            .repoLocal, .bool, .global, .work, group: .repo, default: "n", flags: [.internalUse], support: .accepted,
+            .repoLocal, .bool, .global, CommandSet.work.union(.job), group: .repo, default: "n", flags: [.internalUse],
+            support: .accepted,
             summary: "treat the repository as one on this host"),
         OptionDefinition(
-            .repoHost, .string, .global, .work, group: .repo, dependency: Dependency(.repoLocal, in: ["n"]),
+            .repoHost, .string, .global, CommandSet.work.union(.job), group: .repo,
+            dependency: Dependency(.repoLocal, in: ["n"]),
             deprecated: ["backup-host"], example: "backup.example.com",
             summary: "host that serves the repository"),
         OptionDefinition(
-            .repoHostType, .enumeration, .global, .work, group: .repo, default: "ssh", allowed: ["ssh", "tls"],
+            .repoHostType, .enumeration, .global, CommandSet.work.union(.job), group: .repo, default: "ssh",
+            allowed: ["ssh", "tls"],
             dependency: Dependency(.repoHost), unsupportedValues: ["ssh"],
             summary: "how to reach the repository host"),
         OptionDefinition(
-            .repoHostCertFile, .string, .global, .work, group: .repo, required: true,
+            .repoHostCertFile, .string, .global, CommandSet.work.union(.job), group: .repo, required: true,
             dependency: Dependency(.repoHostType, in: ["tls"]),
             example: "/etc/permafrost/client.crt",
             summary: "client certificate for the repository host"),
         OptionDefinition(
-            .repoHostKeyFile, .string, .global, .work, group: .repo, required: true,
+            .repoHostKeyFile, .string, .global, CommandSet.work.union(.job), group: .repo, required: true,
             dependency: Dependency(.repoHostType, in: ["tls"]),
             example: "/etc/permafrost/client.key",
             summary: "private key for the repository host"),
         OptionDefinition(
-            .repoHostCaFile, .string, .global, .work, group: .repo,
+            .repoHostCaFile, .string, .global, CommandSet.work.union(.job), group: .repo,
             dependency: Dependency(.repoHostType, in: ["tls"]), example: "/etc/permafrost/ca.crt",
             summary: "certificates that the repository host must be signed by"),
         OptionDefinition(
-            .repoHostCaPath, .string, .global, .work, group: .repo,
+            .repoHostCaPath, .string, .global, CommandSet.work.union(.job), group: .repo,
             dependency: Dependency(.repoHostType, in: ["tls"]), example: "/etc/ssl/certs",
             summary: "directory of certificates that the repository host must be signed by"),
         OptionDefinition(
@@ -49,7 +52,7 @@ extension OptionDefinition {
             dependency: Dependency(.repoHost), support: .accepted, example: "/etc/permafrost",
             summary: "directory of the configuration on the repository host"),
         OptionDefinition(
-            .repoHostPort, .integer, .global, .work, group: .repo,
+            .repoHostPort, .integer, .global, CommandSet.work.union(.job), group: .repo,
             default: .byDependency([OptionDefault.Case("tls", "8432")]), ranges: [OptionRange("0", "65535")],
             dependency: Dependency(.repoHostType, in: ["ssh", "tls"]), deprecated: ["backup-ssh-port"], example: "8432",
             summary: "port of the repository host's server"),

@@ -2,7 +2,8 @@ extension OptionDefinition {
     /// Where backups are kept and for how long.
     static let repository: [OptionDefinition] = [
         OptionDefinition(
-            .repo, .keys, .commandLine, .oneRepository, ranges: [OptionRange("1", "256")], example: "2",
+            .repo, .keys, .commandLine, CommandSet.oneRepository.union(.job), ranges: [OptionRange("1", "256")],
+            example: "2",
             overrides: [
                 OptionOverride(
                     [.backup], allowed: ["all"], summary: "back up into this repository; several in one pass, or all")

@@ -54,5 +54,18 @@ extension OptionDefinition {
             ranges: [OptionRange("1", "65535")], example: "8432",
             overrides: [OptionOverride([.agent], default: "8433")],
             summary: "port that the server listens on"),
+        OptionDefinition(
+            .monitorAddress, .string, .global, .serving, default: "localhost", example: "*",
+            summary: "address of /healthz, /readyz and /metrics"),
+        OptionDefinition(
+            .monitorPort, .integer, .global, .serving, ranges: [OptionRange("1", "65535")], example: "9187",
+            summary: "port of /healthz, /readyz and /metrics, by HTTP without TLS"),
+        OptionDefinition(
+            .monitorInterval, .time, .global, .serving, default: "5m", ranges: [OptionRange("1s", "1d")],
+            example: "1m",
+            summary: "how old what /metrics tells of repositories may be"),
+        OptionDefinition(
+            .monitorLabel, .hash, .global, .serving, example: "cluster=orders",
+            summary: "a label that all metrics have"),
     ]
 }
