@@ -19,7 +19,9 @@ struct CompletionTests {
     }
 
     static let lines = [
-        Line("", offers: ["backup", "restore", "archive-push", "stanza-create", "server-ping", "job"], omits: ["--stanza="]),
+        Line(
+            "", offers: ["backup", "restore", "archive-push", "stanza-create", "server-ping", "job"],
+            omits: ["--stanza="]),
         Line("ba", offers: ["backup"], omits: ["restore"]),
         Line("--stanza=main ba", offers: ["backup"]), Line("--stanza main ba", offers: ["backup"]),
         Line("--stanza restore ba", offers: ["backup"]),

@@ -8,24 +8,6 @@ import Testing
     .serialized, .keepsScratchOnFailure, .timeLimit(.minutes(20)),
     .requires(.permafrost, .postgres(17), .pgBackRest("2.55")))
 struct ServedRepositoryTests {
-    private func withMachines(
-        size: String = "1g", host: [String: String] = [:], options: [String: String] = [:],
-        _ body: (PostgresCluster, RepositoryMachine, Permafrost) async throws -> Void
-    ) async throws {
-        try await withCluster(17) { cluster in
-            let machine = try await RepositoryMachine(for: cluster, size: size, options: host)
-            let layout = try RepositoryLayout(
-                for: cluster, options: machine.clientOptions().merging(options) { $1 })
-            try cluster.scratch.removeDirectory(layout.repositoryPaths[0])
-            try await body(cluster, machine, try Permafrost(layout: layout, alias: true))
-        }
-    }
-
-    private func labels(_ tool: Permafrost) async throws -> [String] {
-        let output = try await tool.run("info", ["--output=json", "--log-level-console=off"]).stdout
-        return output.matches(of: /"label":"([0-9FDI_-]+)"/).map { String($0.output.1) }
-    }
-
     @Test("backups, WAL, a restore to a moment, verify and expiry; pgBackRest finds a repository of its own")
     func life() async throws {
         try await withMachines(options: ["repo1-bundle": "y", "compress-type": "zst"]) { cluster, machine, tool in
@@ -66,11 +48,11 @@ struct ServedRepositoryTests {
             .says("status: ok")
             try await machine.there(theirs, config, "--stanza=main", "--type=immediate", "restore").expecting(0)
             let link = try await machine.there("readlink", "\(machine.volume)/backup/main/latest").expecting(0)
-            #expect(link.stdout == (try await labels(tool).last ?? "") + "\n")
+            #expect(link.stdout == (try await tool.labels().last ?? "") + "\n")
 
             try await tool.run("backup", ["--type=full"])
             try await tool.run("expire", ["--repo1-retention-full=1"])
-            #expect(try await labels(tool).count == 1)
+            #expect(try await tool.labels().count == 1)
             try await tool.run("verify")
             let leftovers = try await machine.there("find", machine.volume, "-name", "*.tmp").expecting(0)
             #expect(leftovers.stdout.isEmpty)
@@ -196,7 +178,7 @@ struct ServedRepositoryTests {
             let result = try await there("--type=full", "--annotation=by=cron", "backup").expecting(0).says(
                 "full backup size", "\"exit-code\":0", "\"by\":\"cron\"")
             #expect(result.stdout.split(separator: "\n").last?.hasPrefix("{\"command\":\"backup\"") == true)
-            #expect(try await labels(tool).count == 1)
+            #expect(try await tool.labels().count == 1)
 
             // Neither a lost link nor a lost agent costs the backup, or who waits for it its end.
             async let waiting = there("--type=full", "backup")
@@ -209,7 +191,7 @@ struct ServedRepositoryTests {
             try await Task.sleep(for: .seconds(1))
             let second = try await start()
             try await waiting.expecting(0).says("\"end\":\"completed\"")
-            #expect(try await labels(tool).count == 2)
+            #expect(try await tool.labels().count == 2)
 
             // What fails there ends here with its code; what may not be asked for is refused.
             try await there("--type=full", "--repo=3", "backup").expecting(32)
