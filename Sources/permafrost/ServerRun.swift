@@ -43,7 +43,7 @@ struct ServerRun {
                 lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
                 now: ObjectStoreContext.now))
         let handler = HostHandler(try parts.services(configuration))
-        let server = HTTPServer(try options(), handler: handler)
+        let server = HTTPServer(try options(parts.threads), handler: handler)
         serving.set(server)
         let port = try await server.start()
         let monitorServer = try await MonitorComposition.serve(monitor, configuration, logger)
@@ -129,7 +129,7 @@ struct ServerRun {
         }
     }
 
-    private func options() throws(BackupError) -> ServerOptions {
+    private func options(_ threads: WorkerThreads) throws(BackupError) -> ServerOptions {
         let certificates = ServerCertificates(
             certificateFile: try required(.tlsServerCertFile), keyFile: try required(.tlsServerKeyFile),
             caFile: try required(.tlsServerCaFile))
@@ -138,6 +138,8 @@ struct ServerRun {
                 address: configuration.string(.tlsServerAddress) ?? "localhost",
                 port: configuration.integer(.tlsServerPort) ?? (configuration.command == .agent ? 8433 : 8432),
                 certificates))
+        // From begin to end there: each change of threads costs a small request more than its work.
+        options.executor = threads
         options.log = { [logger] in logger.warning("\($0)") }
         return options
     }

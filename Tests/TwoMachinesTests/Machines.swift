@@ -14,6 +14,25 @@ func withMachines(
     }
 }
 
+extension RepositoryMachine {
+    /// An agent on the database host, for the client `cron`; waits until it serves. Its certificate must have been issued.
+    func agent(_ tool: Permafrost, _ options: [String: String] = [:]) async throws -> RunningProcess {
+        let here = try tool.layout.changed(name: "agent", options: agentOptions().merging(options) { $1 })
+        let agent = try ProcessRunner.start(
+            tool.executable, ["--config=\(here.configFile)", "agent"], asUser: ProcessRunner.serverUser,
+            timeout: .seconds(900))
+        scratch.atEnd {
+            agent.signal(SIGKILL)
+            _ = try? await agent.wait()
+        }
+        try await waitFor("the agent") {
+            let probe = "exec 3<>/dev/tcp/\(self.databaseAddress)/8433"
+            return try await ProcessRunner.run("bash", ["-c", probe]).status == 0
+        }
+        return agent
+    }
+}
+
 extension Permafrost {
     /// Of all backups that `info` knows.
     func labels() async throws -> [String] {

@@ -150,21 +150,8 @@ struct ServedRepositoryTests {
             _ = try await machine.serve()
             try await machine.tls("issue", machine.databaseAddress)
             try await machine.tls("issue", "cron")
-            let here = try tool.layout.changed(
-                name: "agent", options: machine.agentOptions().merging(["rate-limit-network": "8MiB"]) { $1 })
             func start() async throws -> RunningProcess {
-                let agent = try ProcessRunner.start(
-                    tool.executable, ["--config=\(here.configFile)", "agent"], asUser: ProcessRunner.serverUser,
-                    timeout: .seconds(600))
-                cluster.scratch.atEnd {
-                    agent.signal(SIGKILL)
-                    _ = try? await agent.wait()
-                }
-                try await waitFor("the agent") {
-                    let probe = "exec 3<>/dev/tcp/\(machine.databaseAddress)/8433"
-                    return try await ProcessRunner.run("bash", ["-c", probe]).status == 0
-                }
-                return agent
+                try await machine.agent(tool, ["rate-limit-network": "8MiB"])
             }
             let first = try await start()
             let control = try machine.writeControl(pgPath: cluster.dataDirectory)
