@@ -184,6 +184,18 @@ struct ServedRepositoryTests {
             try await there("--type=full", "--repo=3", "backup").expecting(32)
             try await there("--pg1-path=/elsewhere", "backup").expecting(31)
             try await there("restore").expecting(72).says("must be run on the PostgreSQL host")
+
+            // By name it can be.
+            let expected = try await cluster.dump()
+            try await there("job", "restore", "--delta").expecting(38).says(
+                "unable to restore while PostgreSQL is running")
+            try await cluster.waitForArchived(try await cluster.switchWAL())
+            try await cluster.stop()
+            try await there("job", "restore", "--delta").expecting(0).says(
+                "\"command\":\"restore\"", "\"exit-code\":0")
+            try await cluster.start()
+            try await cluster.waitForRecoveryEnd()
+            #expect(try await cluster.dump() == expected)
             second.signal(SIGTERM)
             try await second.wait().expecting(0)
             try await tool.run("verify")

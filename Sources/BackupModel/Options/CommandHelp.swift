@@ -126,7 +126,8 @@ extension Command {
             "A directory that is not empty is removed with --recurse only. Nothing is asked."
         case .agent:
             "Runs beside PostgreSQL. Other hosts, which name this one in pgN-host, have their backup, check, stanza-create "
-                + "and stanza-upgrade commands run here, as processes with the configuration of this host. Runs until "
+                + "and stanza-upgrade commands run here, and what they ask for by the job command, as processes with the "
+                + "configuration of this host. Runs until "
                 + "SIGTERM or SIGINT, which jobs survive; SIGHUP makes it read its configuration and certificates again."
         case .server:
             "Serves the directories that repoN-path names to other hosts, which name this one in repoN-host. Runs until "
