@@ -92,8 +92,8 @@ let package = Package(
         .target(
             name: "RepositoryHost",
             dependencies: [
-                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats",
-                "RepositoryStorage",
+                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "PostgresAccess", "PostgresFormats",
+                "RepositoryFormats", "RepositoryStorage",
             ]),
         .target(
             name: "Jobs",
