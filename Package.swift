@@ -139,8 +139,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryHostTests",
             dependencies: [
-                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
-                "RepositoryStorage", "StreamFilters",
+                "BackupEngine", "BackupModel", "Checksums", "HTTP", "Jobs", "ObjectStorage", "PostgresAccess",
+                "PostgresFormats", "RepositoryFormats", "RepositoryHost", "RepositoryStorage", "StreamFilters",
             ]),
         .testTarget(
             name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority", "BackupModel", "TestSupport"]),

@@ -148,10 +148,14 @@ package struct ServerService: Sendable {
     }
 
     private static func body(_ request: ServerRequest) async throws(BackupError) -> [UInt8] {
+        let limit = ServerOperation.requestLimit
+        if let size = request.headers["Content-Length"].flatMap({ UInt64($0) }), size > limit {
+            throw BackupError(.parameterInvalid, "an operation has \(limit) bytes at most")
+        }
         do throws(TransportError) {
-            return try await request.body.collect(limit: ServerOperation.requestLimit)
+            return try await request.body.collect(limit: limit)
         } catch {
-            throw BackupError(.parameterInvalid, "the operation did not arrive: \(error.reason)")
+            throw BackupError(.service, "the operation did not arrive: \(error.reason)")
         }
     }
 
