@@ -14,23 +14,27 @@ final class PretendedServer: ClusterServer, Sendable {
     let facts: ServerFacts
     let control: PostgresControl
     let calls: Mutex<[String]>
-    private let startTime: Duration
+    /// Whether the start of a backup waits, for a checkpoint that does not come.
+    private let startWaits: Atomic<Bool>
 
-    init(_ directory: String, _ control: PostgresControl, isInRecovery: Bool = false, startTime: Duration = .zero) {
+    init(_ directory: String, _ control: PostgresControl, isInRecovery: Bool = false, startWaits: Bool = false) {
         facts = ServerFacts(
             versionNumber: 150004, version: control.version, dataDirectory: directory, archiveMode: "on",
             archiveCommand: "permafrost \"quoted\" %p", checkpointTimeout: .seconds(300), isInRecovery: isInRecovery,
             walSegmentSize: 16 << 20)
         self.control = control
-        self.startTime = startTime
+        self.startWaits = Atomic(startWaits)
         calls = Mutex([])
     }
 
     var place: String { facts.dataDirectory }
     var files: (any RemoteFiles)? { nil }
+    var clockOffset: Duration { .zero }
 
     private func note(_ call: String) { calls.withLock { $0.append(call) } }
     func count(_ call: String) -> Int { calls.withLock { $0.count { $0 == call } } }
+
+    func checkpoint() { startWaits.store(false, ordering: .relaxed) }
 
     static let start = BackupStart(lsn: LSN(rawValue: 0x3000028), segment: WALSegment("000000010000000000000003")!)
     static let stop = BackupStop(
@@ -48,8 +52,7 @@ final class PretendedServer: ClusterServer, Sendable {
     }
     func startBackup(label: String, fast: Bool) throws(BackupError) -> BackupStart {
         note("start \(label) \(fast)")
-        let end = ContinuousClock.now + startTime
-        while ContinuousClock.now < end {
+        while startWaits.load(ordering: .relaxed) {
             if Task.isCancelled { throw BackupError(.terminated, "terminated") }
             usleep(10_000)
         }
@@ -62,7 +65,7 @@ final class PretendedServer: ClusterServer, Sendable {
     func databases() throws(BackupError) -> [DatabaseFact] { [DatabaseFact(name: "a \"b\"", oid: 5, lastSystemOID: 4)] }
     func tablespaces() throws(BackupError) -> [TablespaceFact] { [TablespaceFact(oid: 16400, name: "space")] }
     func readControl() throws(BackupError) -> PostgresControl { control }
-    func scan(tablespaces: [UInt32: String], excludes: [String]) throws(BackupError) -> DataDirectoryScan.Result {
+    func scan(tablespaces: [UInt32: String], excludes: [String]) throws(BackupError) -> ClusterListing {
         throw BackupError(.unknown, "the service scans by itself")
     }
     func close() { note("close") }
@@ -77,7 +80,7 @@ struct AgentUnderTest {
     var data: String { directory.path + "/data" }
 
     init(
-        isInRecovery: Bool = false, startTime: Duration = .zero, lifetime: Duration = .seconds(300),
+        isInRecovery: Bool = false, startWaits: Bool = false, lifetime: Duration = .seconds(300),
         auth: [(key: String, value: String)] = [("standby", "main"), ("reader", "main"), ("other", "other")]
     ) throws {
         directory = try TemporaryDirectory()
@@ -107,14 +110,15 @@ struct AgentUnderTest {
         try write("data/global/pg_control", control)
         server = PretendedServer(
             "\(root)/data", try PostgresControl(parsing: control.span.bytes), isInRecovery: isInRecovery,
-            startTime: startTime)
+            startWaits: startWaits)
         sessions = ServerSessions(spoolPath: "\(root)/spool", lifetime: lifetime, limit: 2)
         let authorization = try HostAuthorization(auth: auth, allow: [("reader", "read")])
         handler = HostHandler(HostHandler.Services(storage: nil, jobs: nil))
         handler.use(
             HostHandler.Services(
                 storage: nil, jobs: nil,
-                servers: ServerService(sessions, authorization, threads: WorkerThreads(count: 2), connector: Connector(server: server))))
+                servers: ServerService(
+                    sessions, authorization, threads: WorkerThreads(count: 2), connector: Connector(server: server))))
     }
 
     private struct Connector: ServerConnector {

@@ -232,6 +232,10 @@ struct StandbyHostTests {
             try end.says("agent \(pair.machine.databaseAddress):8433")
             #expect(try await pair.labels() == [])
             try await pair.primary.start()
+            try await waitFor("the standby to stream again") {
+                try await pair.primary.value("select count(*) from pg_stat_replication where state = 'streaming'")
+                    == "1"
+            }
 
             async let promoted = pair.onStandby("--type=full", "--backup-standby=y", "backup")
             try await Task.sleep(for: .seconds(3))

@@ -37,7 +37,15 @@ package struct BackupCommand: Sendable {
                 throw error as? BackupError ?? BackupError(.terminated, "terminated on signal")
             }
         } body: { available in
-            try await BackupRun(context: context, stanza: stanza, failures: failures).run(available)
+            let source = try await BackupSource.open(context)
+            do {
+                try await BackupRun(context: source.context, stanza: stanza, failures: failures).run(available, source)
+            } catch {
+                // On another host the session would go on for a while.
+                await source.primary?.close()
+                throw error
+            }
+            await source.primary?.close()
         }
         return failures
     }
@@ -59,19 +67,7 @@ private struct BackupRun: Sendable {
         var archive: ArchiveCheck
     }
 
-    func run(_ repositories: [Repository]) async throws {
-        let source = try await BackupSource.open(context)
-        do {
-            try await run(repositories, source)
-        } catch {
-            // On another host it would go on for a while.
-            await source.primary?.close()
-            throw error
-        }
-        await source.primary?.close()
-    }
-
-    private func run(_ repositories: [Repository], _ source: BackupSource) async throws {
+    func run(_ repositories: [Repository], _ source: BackupSource) async throws {
         var preparations: [RepositoryPreparation] = []
         for repository in repositories {
             try await attempt(repository) {

@@ -1,4 +1,5 @@
 package import BackupModel
+import Glibc
 import Logging
 package import PostgresAccess
 package import PostgresFormats
@@ -90,6 +91,7 @@ extension BackupServer: ClusterServer {
     package var facts: ServerFacts { server.facts }
     package var place: String { dataDirectory }
     package var files: (any RemoteFiles)? { nil }
+    package var clockOffset: Duration { .zero }
 
     package func isInRecovery() throws(BackupError) -> Bool { try server.isInRecovery() }
     package func currentWALSegment() throws(BackupError) -> WALSegment { try server.currentWALSegment() }
@@ -102,16 +104,13 @@ extension BackupServer: ClusterServer {
     package func tablespaces() throws(BackupError) -> [TablespaceFact] { try server.tablespaces() }
     package func readControl() throws(BackupError) -> PostgresControl { try ClusterDirectory.control(dataDirectory) }
 
-    package func scan(
-        tablespaces: [UInt32: String], excludes: [String]
-    ) throws(BackupError) -> DataDirectoryScan.Result {
-        try listing(tablespaces: tablespaces, excludes: excludes).run()
-    }
-
-    package func listing(tablespaces: [UInt32: String], excludes: [String]) -> DataDirectoryScan {
-        DataDirectoryScan(
+    package func scan(tablespaces: [UInt32: String], excludes: [String]) throws(BackupError) -> ClusterListing {
+        let start = Int64(FileClock.now())
+        let found = try DataDirectoryScan(
             dataDirectory: dataDirectory, version: control.version, catalogVersion: control.catalogVersion,
-            isOnline: true, tablespaceNames: tablespaces, excludes: excludes)
+            isOnline: true, tablespaceNames: tablespaces, excludes: excludes
+        ).run()
+        return ClusterListing(found: found, start: start, end: Int64(time(nil)))
     }
 
     package func close() { server.connection.close() }

@@ -127,16 +127,19 @@ extension BackupServer {
     ///
     /// - Parameter timeout: for the standby to make any progress.
     /// - Throws: `.archiveTimeout` when it makes none, `.databaseMismatch` when it follows another timeline.
-    package func catchUp(to start: BackupStart, timeout: Duration) throws(BackupError) {
-        try wait(timeout, "standby on '\(dataDirectory)' to replay WAL up to \(start.lsn)") {
-            () throws(BackupError) in
+    package func catchUp(to start: BackupStart, timeout: Duration) async throws(BackupError) {
+        try await wait(timeout, "standby on '\(dataDirectory)' to replay WAL up to \(start.lsn)") {
+            () async throws(BackupError) in
+            try await requireUnchanged()
             let replayed = try server.replayLSN() ?? LSN(rawValue: 0)
             return (replayed, replayed > start.lsn)
         }
         // A restart point writes out what was replayed, and records it in pg_control.
         try server.checkpoint()
-        try wait(timeout, "pg_control of the standby in '\(dataDirectory)' to reach the checkpoint at \(start.lsn)") {
-            () throws(BackupError) in
+        try await wait(
+            timeout, "pg_control of the standby in '\(dataDirectory)' to reach the checkpoint at \(start.lsn)"
+        ) {
+            () async throws(BackupError) in
             let control = try ClusterDirectory.control(dataDirectory)
             return (control.checkpoint, control.checkpoint >= start.lsn)
         }
@@ -151,12 +154,12 @@ extension BackupServer {
 
     /// - Parameter step: how far it is, and whether that is far enough.
     private func wait(
-        _ timeout: Duration, _ what: String, until step: () throws(BackupError) -> (LSN, Bool)
-    ) throws(BackupError) {
+        _ timeout: Duration, _ what: String, until step: () async throws(BackupError) -> (LSN, Bool)
+    ) async throws(BackupError) {
         var deadline = ContinuousClock.now + timeout
         var furthest = LSN(rawValue: 0)
         while true {
-            let (reached, isEnough) = try step()
+            let (reached, isEnough) = try await step()
             if isEnough { return }
             if reached > furthest {
                 furthest = reached

@@ -1,4 +1,5 @@
 import BackupModel
+import Glibc
 import Logging
 import PostgresAccess
 import PostgresFormats
@@ -6,6 +7,7 @@ import RepositoryFormats
 
 /// The cluster that is backed up: its servers when it runs, its data directory. Blocks where they are of this host.
 struct BackupSource {
+    /// With the time of the primary's host: files have their times from there.
     let context: EngineContext
     /// nil for a cluster that is stopped.
     let primary: (any ClusterServer)?
@@ -30,6 +32,19 @@ struct BackupSource {
         let servers = isOnline ? try await BackupServers.connect(context, command: .backup) : nil
         let standby = try servers?.standby(use, context)
         let primary = try await servers?.requirePrimary(use, context)
+        do throws(BackupError) {
+            return try make(context, primary, standby)
+        } catch {
+            await primary?.close()
+            throw error
+        }
+    }
+
+    private static func make(
+        _ context: EngineContext, _ primary: (any ClusterServer)?, _ standby: BackupServer?
+    ) throws(BackupError) -> BackupSource {
+        let configuration = context.configuration
+        let isOnline = primary != nil
         let dataDirectory: String
         if let primary { dataDirectory = primary.place } else { dataDirectory = try context.dataDirectory() }
         let control: PostgresControl
@@ -51,7 +66,8 @@ struct BackupSource {
                 hint: "all pgN of a stanza belong to one cluster")
         }
         return BackupSource(
-            context: context, primary: primary, standby: standby, control: control, dataDirectory: dataDirectory,
+            context: context.shifted(by: primary?.clockOffset ?? .zero), primary: primary, standby: standby,
+            control: control, dataDirectory: dataDirectory,
             checksArchive: isOnline && configuration.bool(.archiveCheck))
     }
 
@@ -91,7 +107,7 @@ struct BackupSource {
         let tablespaces = try await server.tablespaces()
         if let standby {
             context.logger.notice("wait for replay on the standby to reach \(start.lsn)")
-            try standby.catchUp(
+            try await standby.catchUp(
                 to: start, timeout: context.configuration.duration(.archiveTimeout) ?? .seconds(60))
         }
         return Started(
@@ -99,27 +115,21 @@ struct BackupSource {
             tablespaces: Dictionary(tablespaces.map { ($0.oid, $0.name) }) { first, _ in first })
     }
 
-    /// What the data directory held, and when that was looked at, in seconds since 1970.
-    struct Scan {
-        var found: DataDirectoryScan.Result
-        var start: Int64
-        var end: Int64
-    }
-
-    func scan(_ started: Started?) async throws(BackupError) -> Scan {
-        let start = min(context.now(), Int64(FileClock.now()))
-        let found: DataDirectoryScan.Result
+    func scan(_ started: Started?) async throws(BackupError) -> ClusterListing {
+        let listing: ClusterListing
         let excludes = context.configuration.list(.exclude)
         if let primary {
-            found = try await primary.scan(tablespaces: started?.tablespaces ?? [:], excludes: excludes)
+            listing = try await primary.scan(tablespaces: started?.tablespaces ?? [:], excludes: excludes)
         } else {
-            found = try DataDirectoryScan(
+            let start = min(context.now(), Int64(FileClock.now()))
+            let found = try DataDirectoryScan(
                 dataDirectory: dataDirectory, version: control.version, catalogVersion: control.catalogVersion,
                 isOnline: false, tablespaceNames: [:], excludes: excludes
             ).run()
+            listing = ClusterListing(found: found, start: start, end: context.now())
         }
-        for warning in found.warnings { context.logger.warning("\(warning)") }
-        return Scan(found: found, start: start, end: context.now())
+        for warning in listing.found.warnings { context.logger.warning("\(warning)") }
+        return listing
     }
 
     /// Ends the backup on the primary. nil offline.
@@ -136,5 +146,26 @@ struct BackupSource {
                 hint: "run the backup again")
         }
         return stop
+    }
+}
+
+extension EngineContext {
+    /// With a clock that is ahead of this host's by `offset`.
+    fileprivate func shifted(by offset: Duration) -> EngineContext {
+        guard offset != .zero else { return self }
+        let skew = offset.components.seconds
+        if abs(skew) > 1 {
+            logger.warning(
+                "the primary's clock is \(abs(skew))s \(skew > 0 ? "ahead of" : "behind") this host's: set both by NTP, since retention and point-in-time recovery go by time"
+            )
+        }
+        var shifted = self
+        shifted.now = {
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            let time = Duration.seconds(Int64(now.tv_sec)) + .nanoseconds(Int64(now.tv_nsec)) + offset
+            return time.components.seconds
+        }
+        return shifted
     }
 }

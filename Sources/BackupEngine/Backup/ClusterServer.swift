@@ -13,6 +13,8 @@ package protocol ClusterServer {
     var place: String { get }
     /// Reads its files; nil: they are on this host.
     var files: (any RemoteFiles)? { get }
+    /// What its host's clock is ahead of this one's.
+    var clockOffset: Duration { get }
 
     func isInRecovery() async throws(BackupError) -> Bool
     func currentWALSegment() async throws(BackupError) -> WALSegment
@@ -25,11 +27,22 @@ package protocol ClusterServer {
     /// As it is on disk now.
     func readControl() async throws(BackupError) -> PostgresControl
     /// What its data directory holds, as a backup of a running server takes it.
-    func scan(
-        tablespaces: [UInt32: String], excludes: [String]
-    ) async throws(BackupError) -> DataDirectoryScan.Result
+    func scan(tablespaces: [UInt32: String], excludes: [String]) async throws(BackupError) -> ClusterListing
     /// Ends the session, and with it a backup that it began. For one that is used no more.
     func close() async
+}
+
+package struct ClusterListing: Sendable {
+    package var found: DataDirectoryScan.Result
+    /// When that was looked at, seconds since 1970 by the clock that its files have their times from.
+    package var start: Int64
+    package var end: Int64
+
+    package init(found: DataDirectoryScan.Result, start: Int64, end: Int64) {
+        self.found = found
+        self.start = start
+        self.end = end
+    }
 }
 
 /// Files of a server on another host. Called from many tasks.

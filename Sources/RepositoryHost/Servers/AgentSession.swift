@@ -1,5 +1,6 @@
 import BackupEngine
 import BackupModel
+import Glibc
 import HTTP
 import PostgresAccess
 import PostgresFormats
@@ -14,11 +15,18 @@ final class AgentSession: ClusterServer {
     private let wait: Duration
     /// Of the last operation.
     private var number = 0
+    private(set) var clockOffset = Duration.zero
+    /// A standby that replays slowly, or a large repository, may leave the session without a question for long.
+    private let keeper: Task<Void, Never>
 
     var place: String { "\(calls.agent.origin.host):\(facts.dataDirectory)" }
     var files: (any RemoteFiles)? { AgentFiles(calls: calls, path: path) }
 
+    /// Between signs of life.
+    private static let interval = Duration.seconds(30)
     private static let farewell = Duration.seconds(5)
+    private static let clockAttempts = 5
+    private static let promptly = Duration.milliseconds(500)
 
     private init(
         _ calls: AgentCalls, _ path: [String], _ wait: Duration, _ facts: ServerFacts, _ control: PostgresControl
@@ -28,6 +36,18 @@ final class AgentSession: ClusterServer {
         self.wait = wait
         self.facts = facts
         self.control = control
+        keeper = Self.keep(calls, path)
+    }
+
+    deinit { keeper.cancel() }
+
+    private static func keep(_ calls: AgentCalls, _ path: [String]) -> Task<Void, Never> {
+        var calls = calls
+        calls.patience = .zero
+        let request = calls.request("GET", path)
+        return Task { [calls] in
+            while (try? await Task.sleep(for: interval)) != nil { _ = try? await calls.answer(request) }
+        }
     }
 
     /// - Parameter wait: how long the agent may keep an answer back.
@@ -39,7 +59,28 @@ final class AgentSession: ClusterServer {
             throw calls.strange("what are no facts of a server")
         }
         try control.requireSupported(in: "\(calls.agent.origin.host):\(facts.dataDirectory)")
-        return AgentSession(calls, path, wait, facts, control)
+        let session = AgentSession(calls, path, wait, facts, control)
+        do throws(BackupError) {
+            try await session.compareClocks()
+        } catch {
+            await session.close()
+            throw error
+        }
+        return session
+    }
+
+    /// Asks the time until an answer comes at once: what was on its way for long says little.
+    private func compareClocks() async throws(BackupError) {
+        for _ in 0..<Self.clockAttempts {
+            let start = ContinuousClock.now
+            let time: Int64 = try await perform(.time) { ServerWire.number($0, "time") }
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            // Behind by the way here at most, and so never in the primary's future.
+            clockOffset =
+                .microseconds(time) - .seconds(Int64(now.tv_sec)) - .nanoseconds(Int64(now.tv_nsec))
+            if ContinuousClock.now - start < Self.promptly { return }
+        }
     }
 
     /// Asks until the agent knows how it ended.
@@ -117,10 +158,14 @@ final class AgentSession: ClusterServer {
     }
 
     /// The agent knows the tablespaces itself.
-    func scan(
-        tablespaces: [UInt32: String], excludes: [String]
-    ) async throws(BackupError) -> DataDirectoryScan.Result {
-        let size: UInt64 = try await perform(.list(excludes: excludes)) { ServerWire.number($0, "size") }
+    func scan(tablespaces: [UInt32: String], excludes: [String]) async throws(BackupError) -> ClusterListing {
+        let (size, start, end) = try await perform(.list(excludes: excludes)) { json -> (UInt64, Int64, Int64)? in
+            guard let size: UInt64 = ServerWire.number(json, "size"),
+                let start: Int64 = ServerWire.number(json, "start"), let end: Int64 = ServerWire.number(json, "end"),
+                (0...Int64.max / 2).contains(end), start <= end
+            else { return nil }
+            return (size, start, end)
+        }
         let reader = PieceReader(calls, path + ["listing"], name: "the listing")
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: ServerWire.pieceSize, alignment: 16)
         defer { buffer.deallocate() }
@@ -143,11 +188,12 @@ final class AgentSession: ClusterServer {
         }
         guard received == size, rest.isEmpty else { throw calls.strange("a part of a listing") }
         result.sort()
-        return result
+        return ClusterListing(found: result, start: start, end: end)
     }
 
     /// In a task of its own: this one may have been cancelled.
     func close() async {
+        keeper.cancel()
         var calls = calls
         calls.patience = Self.farewell
         let request = calls.request("DELETE", path)

@@ -15,6 +15,8 @@ package enum ServerOperation: Sendable, Equatable {
     case databases
     case tablespaces
     case control
+    /// That of the host's clock.
+    case time
     /// - excludes: the option `exclude`.
     case list(excludes: [String])
 
@@ -32,6 +34,7 @@ package enum ServerOperation: Sendable, Equatable {
         case .databases: "databases"
         case .tablespaces: "tablespaces"
         case .control: "control"
+        case .time: "time"
         case .list: "list"
         }
     }
@@ -54,7 +57,7 @@ package enum ServerOperation: Sendable, Equatable {
             throw BackupError(.parameterInvalid, "an operation is a JSON object with 'operation'")
         }
         let plain: [ServerOperation] = [
-            .inRecovery, .currentWAL, .switchWAL, .stopBackup, .databases, .tablespaces, .control,
+            .inRecovery, .currentWAL, .switchWAL, .stopBackup, .databases, .tablespaces, .control, .time,
         ]
         if let operation = plain.first(where: { $0.name == name }) {
             self = operation

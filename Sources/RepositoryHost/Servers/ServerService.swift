@@ -9,6 +9,7 @@ import Jobs
 /// | --- | --- | --- |
 /// | `GET /v1/servers/STANZA` | read | what it is: primary or standby, version, system id |
 /// | `PUT …/sessions/ID` | add | a session with it: facts and pg_control |
+/// | `GET …/sessions/ID` | add | 204: it is still there, and will be for a while |
 /// | `PUT …/sessions/ID/operations/N`, a ``ServerOperation`` | add | its result |
 /// | `GET …/sessions/ID/listing?from=BYTE` | add | the lines of the last listing, a mebibyte at once |
 /// | `GET …/sessions/ID/files/NAME?from=BYTE` | add | a listed file that WAL does not cover, likewise; 204: it is gone |
@@ -86,6 +87,7 @@ package struct ServerService: Sendable {
             case "DELETE":
                 sessions.close(id, stanza: stanza, client: client)
                 return ServerResponse(204)
+            case "GET": break
             default: throw Self.nothing
             }
         }
@@ -96,6 +98,7 @@ package struct ServerService: Sendable {
             return Self.response(404, .object(["error": error.json]))
         }
         session.touch()
+        if rest.count == 2 { return ServerResponse(204) }
         switch (request.method, rest[2], rest.count) {
         case ("PUT", "operations", 4):
             guard let number = Int(rest[3]), number > 0 else { throw Self.nothing }

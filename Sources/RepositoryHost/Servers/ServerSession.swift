@@ -147,6 +147,7 @@ private actor HeldServer {
         case .databases: return .object(["databases": .array(try await server.databases().map(\.json))])
         case .tablespaces: return .object(["tablespaces": .array(try await server.tablespaces().map(\.json))])
         case .control: return .object(["control": .text(try control(server))])
+        case .time: return .object(["time": .number(String(Self.microseconds()))])
         case .list(let excludes):
             // Those of now: one that is new is in the catalogue before it is in the directory.
             let names = try await server.tablespaces().map { ($0.oid, $0.name) }
@@ -154,10 +155,21 @@ private actor HeldServer {
                 dataDirectory: server.facts.dataDirectory, version: server.control.version,
                 catalogVersion: server.control.catalogVersion, isOnline: true,
                 tablespaceNames: Dictionary(names) { first, _ in first }, excludes: excludes)
+            let start = Int64(FileClock.now())
             let listing = try ServerListing.make(scan, in: spoolPath)
             self.listing = listing
-            return .object(["size": .number(String(listing.size))])
+            return .object([
+                "size": .number(String(listing.size)), "start": .number(String(start)),
+                "end": .number(String(Self.microseconds() / 1_000_000)),
+            ])
         }
+    }
+
+    /// Since 1970.
+    private static func microseconds() -> Int64 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000
     }
 
     /// Its first bytes, all that is parsed, in hexadecimal digits.
