@@ -85,10 +85,10 @@ package struct BackupServers {
                 .databaseConnect, "unable to find primary cluster: every server that answers is a standby",
                 hint: "the backup is started and stopped on the primary: let one pgN-path and pgN-port name it")
         }
-        guard use != .no else {
+        guard use != .no, !standbys.isEmpty else {
             throw BackupError(
                 .hostInvalid,
-                "the primary is '\(remote.status.place)', and without backup-standby its files are not read from here",
+                "the primary is '\(remote.status.place)', and without a standby, and backup-standby, its files are not read from here",
                 hint: "run the backup on that host, or use backup-standby")
         }
         return try await servers.open(remote.key)
