@@ -36,9 +36,13 @@ final class PretendedServer: ClusterServer, Sendable {
 
     func checkpoint() { startWaits.store(false, ordering: .relaxed) }
 
-    static let start = BackupStart(lsn: LSN(rawValue: 0x3000028), segment: WALSegment("000000010000000000000003")!)
+    private static func segment(_ number: UInt64) -> WALSegment {
+        WALSegment(timeline: 1, containing: LSN(rawValue: number << 24), segmentSize: 16 << 20)
+    }
+
+    static let start = BackupStart(lsn: LSN(rawValue: 0x3000028), segment: segment(3))
     static let stop = BackupStop(
-        lsn: LSN(rawValue: 0x4000100), segment: WALSegment("000000010000000000000004")!,
+        lsn: LSN(rawValue: 0x4000100), segment: segment(4),
         backupLabel: "START WAL LOCATION: 0/3000028\nLABEL: \"ü\"\n", tablespaceMap: nil)
 
     func isInRecovery() throws(BackupError) -> Bool {

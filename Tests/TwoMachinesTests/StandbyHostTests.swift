@@ -174,7 +174,8 @@ struct StandbyHostTests {
             // On the standby's host itself: what it is told and what it may.
             try await pair.onStandby("check").expecting(0).says("is a primary", "is a standby")
             try await pair.onStandby("--type=incr", "--backup-standby=prefer", "backup").expecting(0)
-            try await pair.onStandby("--type=incr", "backup").expecting(72).says("and backup-standby, its files are not read")
+            try await pair.onStandby("--type=incr", "backup").expecting(72).says(
+                "and backup-standby, its files are not read")
             try await pair.onStandby("stanza-create").expecting(0)
             try await pair.onStandby("archive-get", "000000010000000000000001", "\(scratch.path)/segment").expecting(0)
 
