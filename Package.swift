@@ -92,8 +92,8 @@ let package = Package(
         .target(
             name: "RepositoryHost",
             dependencies: [
-                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats",
-                "RepositoryStorage",
+                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "PostgresAccess", "PostgresFormats",
+                "RepositoryFormats", "RepositoryStorage",
             ]),
         .target(
             name: "Jobs",
@@ -143,8 +143,8 @@ let package = Package(
         .testTarget(
             name: "RepositoryHostTests",
             dependencies: [
-                "BackupEngine", "BackupModel", "HTTP", "Jobs", "ObjectStorage", "RepositoryFormats", "RepositoryHost",
-                "RepositoryStorage", "StreamFilters",
+                "BackupEngine", "BackupModel", "Checksums", "HTTP", "Jobs", "ObjectStorage", "PostgresAccess",
+                "PostgresFormats", "RepositoryFormats", "RepositoryHost", "RepositoryStorage", "StreamFilters",
             ]),
         .testTarget(
             name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority", "BackupModel", "TestSupport"]),

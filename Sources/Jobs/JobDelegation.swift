@@ -13,8 +13,11 @@ extension JobRequest {
     ]
 
     /// What a command line asks for, as a job on another host: `job COMMAND`, or `backup` where `pg1-host` names an agent.
+    /// - Parameter added: options that the job is to have as they are here, wherever they were set.
     /// - Throws: `.optionInvalid` for an option that a job cannot have: left out it would be missed.
-    package init(delegating configuration: Configuration, key: String?) throws(BackupError) {
+    package init(
+        delegating configuration: Configuration, key: String?, adding added: [OptionName] = []
+    ) throws(BackupError) {
         let command = configuration.job?.command ?? configuration.command
         var options: [Option] = []
         for given in configuration.job?.options ?? configuration.givenOnCommandLine
@@ -26,6 +29,9 @@ extension JobRequest {
                     hint: "set it in the configuration of the host that runs the job")
             }
             options.append(Option(given.name, .texts(given.values)))
+        }
+        for name in added where !options.contains(where: { $0.name == name }) {
+            if let value = configuration.string(name) { options.append(Option(name, .texts([value]))) }
         }
         try self.init(
             command, stanza: configuration.requiredStanza(), options: options,

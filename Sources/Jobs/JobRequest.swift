@@ -210,7 +210,8 @@ package struct JobRequest: Sendable, Equatable {
     }
 
     /// It becomes part of paths, on the host and in repositories.
-    private static func checkStanza(_ stanza: String) throws(BackupError) {
+    /// - Throws: `.optionInvalidValue` for what is no name of a stanza.
+    package static func checkStanza(_ stanza: String) throws(BackupError) {
         try check(stanza, "stanza", limit: nameLimit)
         guard !stanza.utf8.contains(UInt8(ascii: "/")), !stanza.hasPrefix("."), !stanza.hasPrefix("-") else {
             throw BackupError(.optionInvalidValue, "'\(shown(stanza))' is no name of a stanza")

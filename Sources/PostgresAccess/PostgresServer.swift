@@ -15,6 +15,20 @@ package struct ServerFacts: Sendable, Equatable {
     package var isInRecovery: Bool
     /// Bytes.
     package var walSegmentSize: UInt64
+
+    package init(
+        versionNumber: Int, version: PostgresVersion, dataDirectory: String, archiveMode: String,
+        archiveCommand: String, checkpointTimeout: Duration, isInRecovery: Bool, walSegmentSize: UInt64
+    ) {
+        self.versionNumber = versionNumber
+        self.version = version
+        self.dataDirectory = dataDirectory
+        self.archiveMode = archiveMode
+        self.archiveCommand = archiveCommand
+        self.checkpointTimeout = checkpointTimeout
+        self.isInRecovery = isInRecovery
+        self.walSegmentSize = walSegmentSize
+    }
 }
 
 /// Where a backup began.
@@ -22,6 +36,11 @@ package struct BackupStart: Sendable, Equatable {
     package var lsn: LSN
     package var segment: WALSegment
     package var timeline: UInt32 { segment.timeline }
+
+    package init(lsn: LSN, segment: WALSegment) {
+        self.lsn = lsn
+        self.segment = segment
+    }
 }
 
 /// Where a backup ended, and what its restore needs.
@@ -34,6 +53,13 @@ package struct BackupStop: Sendable, Equatable {
     package var backupLabel: String
     /// The content of the file `tablespace_map`; nil when the cluster has no tablespaces.
     package var tablespaceMap: String?
+
+    package init(lsn: LSN, segment: WALSegment, backupLabel: String, tablespaceMap: String?) {
+        self.lsn = lsn
+        self.segment = segment
+        self.backupLabel = backupLabel
+        self.tablespaceMap = tablespaceMap
+    }
 }
 
 /// A database of the cluster, as backup manifests list it.
@@ -42,11 +68,22 @@ package struct DatabaseFact: Sendable, Equatable {
     package var oid: UInt32
     /// The oid of template0: what a manifest calls the last system id.
     package var lastSystemOID: UInt32
+
+    package init(name: String, oid: UInt32, lastSystemOID: UInt32) {
+        self.name = name
+        self.oid = oid
+        self.lastSystemOID = lastSystemOID
+    }
 }
 
 package struct TablespaceFact: Sendable, Equatable {
     package var oid: UInt32
     package var name: String
+
+    package init(oid: UInt32, name: String) {
+        self.oid = oid
+        self.name = name
+    }
 }
 
 /// A running server and what a backup asks of it. Blocking, and for one task at a time, as its connection is.

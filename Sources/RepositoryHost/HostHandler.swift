@@ -12,12 +12,18 @@ package final class HostHandler: ServerHandler {
         package var storage: StorageService?
         /// nil where there is no place for them.
         package var jobs: JobService?
+        /// nil on a repository host, beside which no PostgreSQL runs.
+        package var servers: ServerService?
         /// What is beside `/v1`, for clients that are known.
         package var monitor: (any ServerHandler)?
 
-        package init(storage: StorageService?, jobs: JobService?, monitor: (any ServerHandler)? = nil) {
+        package init(
+            storage: StorageService?, jobs: JobService?, servers: ServerService? = nil,
+            monitor: (any ServerHandler)? = nil
+        ) {
             self.storage = storage
             self.jobs = jobs
+            self.servers = servers
             self.monitor = monitor
         }
     }
@@ -40,6 +46,9 @@ package final class HostHandler: ServerHandler {
         case "jobs":
             guard let jobs = services.withLock({ $0 }).jobs else { return Self.nothing }
             return await jobs.respond(to: request)
+        case "servers":
+            guard let servers = services.withLock({ $0 }).servers else { return Self.nothing }
+            return await servers.respond(to: request, request.path.dropFirst(2))
         case "ping" where request.path.count == 2 && request.method == "GET":
             return ServerResponse(
                 200, headers: ["Content-Type": "application/json"],

@@ -187,12 +187,13 @@ struct CommandRun {
             var one = context
             one.configuration = try configuration.forStanza(stanza)
             one.repositories = try RepositoryComposition.repositories(one.configuration, objectStores)
+            one.remoteServers = try one.configuration.agentServers(logger)
             try await CheckCommand(one).run()
         }
     }
 
     private func makeContext(_ progress: CommandProgress) throws(BackupError) -> EngineContext {
-        EngineContext(
+        var context = EngineContext(
             configuration: configuration,
             repositories: try RepositoryComposition.repositories(configuration, objectStores), logger: logger,
             now: {
@@ -200,6 +201,8 @@ struct CommandRun {
                 clock_gettime(CLOCK_REALTIME, &now)
                 return Int64(now.tv_sec)
             }, progress: progress)
+        context.remoteServers = try configuration.agentServers(logger)
+        return context
     }
 }
 

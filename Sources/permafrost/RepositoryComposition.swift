@@ -37,7 +37,7 @@ enum RepositoryComposition {
     ) throws(BackupError) -> any RepositoryStore {
         let composition = ObjectStoreComposition(configuration: configuration, key: key, context: objectStores)
         let type = configuration.string(.repoType, key) ?? "posix"
-        if let host = configuration.string(.repoHost, key) { return try composition.host(host) }
+        if let host = HostAddress.repository(configuration, key) { return try composition.host(host) }
         switch type {
         case "posix", "cifs":
             guard let path = configuration.string(.repoPath, key) else {

@@ -41,7 +41,8 @@ struct ServerRun {
             runner: runner, monitor: monitor, serving: serving, threads: WorkerThreads(count: Self.threads),
             locks: HostLocks(
                 lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
-                now: ObjectStoreContext.now))
+                now: ObjectStoreContext.now),
+            sessions: ServerSessions(spoolPath: spool))
         let handler = HostHandler(try parts.services(configuration))
         let server = HTTPServer(try options(parts.threads), handler: handler)
         serving.set(server)
@@ -63,6 +64,7 @@ struct ServerRun {
         while true {
             do { try await Task.sleep(for: Self.interval) } catch { break }
             parts.locks.endOld()
+            parts.sessions.endOld()
             await runner?.prune()
         }
         hangUp.set(nil)
@@ -75,12 +77,14 @@ struct ServerRun {
             await runner?.stop(endsJobs: false)
             await server.stop(graceful: Self.farewell)
             await monitorServer?.stop(graceful: .zero)
+            parts.sessions.endAll()
         }.value
     }
 
+    private var spool: String { configuration.string(.spoolPath) ?? "/var/spool/pgbackrest" }
+
     /// nil on a repository host that has no place for jobs: it serves its volumes all the same.
     private func jobRunner(_ ended: JobEnds) async throws -> JobRunner? {
-        let spool = configuration.string(.spoolPath) ?? "/var/spool/pgbackrest"
         var options = JobRunner.Options(program: configuration.programPath)
         options.words = Self.places
         // An agent and a server on one host must not take each other's jobs for their own.
@@ -104,6 +108,7 @@ struct ServerRun {
         let serving: Serving
         let threads: WorkerThreads
         let locks: HostLocks
+        let sessions: ServerSessions
 
         func services(_ configuration: Configuration) throws(BackupError) -> HostHandler.Services {
             let authorization = try HostAuthorization(
@@ -120,7 +125,15 @@ struct ServerRun {
                     }
                 }
             }
-            guard !isAgent else { return HostHandler.Services(storage: nil, jobs: jobs, monitor: monitor) }
+            guard !isAgent else {
+                let connector = LocalServers { [path = configuration.programPath] stanza throws(BackupError) in
+                    try Configuration.load(
+                        programPath: path, arguments: ["backup", "--stanza=\(stanza)"] + ServerRun.places,
+                        environment: ProgramPath.environment())
+                }
+                let servers = ServerService(sessions, authorization, threads: threads, connector: connector)
+                return HostHandler.Services(storage: nil, jobs: jobs, servers: servers, monitor: monitor)
+            }
             let volumes = try ServerRun.volumes(ServerRun.repositories(configuration.programPath))
             return HostHandler.Services(
                 storage: StorageService(

@@ -66,6 +66,8 @@ private func files(_ files: [ManifestFile]) -> ManifestFiles {
         var isBundle = false
         var priorBundles = false
         var usesBlocks = false
+        /// When the prior began, where it was copied from a standby.
+        var standbySince: Int64?
         var action: FileAction
         /// Number of the backup that the row refers to afterwards.
         var reference: Int?
@@ -114,6 +116,13 @@ private func files(_ files: [ManifestFile]) -> ManifestFiles {
             Row(
                 scanned: file("grown", 40_000, 10), prior: file("grown", 20_000, 5, checksum: 1, block: 8192, map: 9),
                 isBundle: true, action: .copy),
+            // What was written after a backup from a standby began may not have been in what it copied.
+            Row(
+                scanned: file("same", 5, 10), prior: file("same", 5, 10, checksum: 1), standbySince: 10,
+                action: .compare, reference: 1, hasChecksum: true),
+            Row(
+                scanned: file("same", 5, 10), prior: file("same", 5, 10, checksum: 1), standbySince: 11,
+                action: .none, reference: 1, hasChecksum: true),
             // The server's own is never that of another backup.
             Row(
                 scanned: file("global/pg_control", 8192, 10),
@@ -121,7 +130,11 @@ private func files(_ files: [ManifestFile]) -> ManifestFiles {
         ])
     func plan(_ row: Row) throws {
         var scanned = files([file("a", 1, 1), row.scanned, file("z", 1, 1)])
-        let prior = try row.prior.map { try Self.prior([file("b", 1, 1), $0], isBundle: row.priorBundles) }
+        var prior = try row.prior.map { try Self.prior([file("b", 1, 1), $0], isBundle: row.priorBundles) }
+        if let time = row.standbySince {
+            prior?.options.backupStandby = true
+            prior?.timestampStart = time
+        }
         let actions = FileActions.plan(
             &scanned, prior: prior, rows: prior.map { scanned.rows(in: $0.files) } ?? [], isDelta: row.isDelta,
             isOnline: true, isBundle: row.isBundle, usesBlocks: row.usesBlocks)
@@ -149,11 +162,21 @@ private func files(_ files: [ManifestFile]) -> ManifestFiles {
         for (isDelta, expected) in [(false, FileAction.keep), (true, .keepIfEqual)] {
             var rows = files(scanned)
             var actions = [FileAction](repeating: .copy, count: rows.count)
-            FileActions.resume(&rows, &actions, from: files(saved), isDelta: isDelta)
+            FileActions.resume(&rows, &actions, from: try Self.prior(saved), isDelta: isDelta)
             for row in 0..<rows.count {
                 let isKept = rows.name(row) == "pg_data/kept"
                 #expect(actions[row] == (isKept ? expected : .copy), "\(rows.name(row))")
                 #expect((rows.checksum(row) != nil) == isKept)
+            }
+            // Copied from a standby, it may lack what was written since the interrupted run began.
+            var stale = try Self.prior(saved)
+            stale.options.backupStandby = true
+            for (start, isKept) in [(Int64(11), true), (10, false)] {
+                stale.timestampStart = start
+                var rows = files(scanned)
+                var actions = [FileAction](repeating: .copy, count: rows.count)
+                FileActions.resume(&rows, &actions, from: stale, isDelta: isDelta)
+                #expect(actions.contains(expected) == isKept)
             }
         }
     }

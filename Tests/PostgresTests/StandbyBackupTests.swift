@@ -81,5 +81,25 @@ extension BackingUp {
                 try await tool.run("backup", ["--backup-standby=y"])
             }
         }
+
+        @Test("what was written while the standby was behind is in the next backup too", arguments: Majors.rows(1))
+        func standbyIsLate(major: Int) async throws {
+            try await withSite(major) { site in
+                try await site.cluster.query("create table late as select 1 as n")
+                let standby = try await site.cluster.standby(
+                    name: "standby", startSettings: ["recovery_min_apply_delay": "6s"])
+                try await standby.start()
+                let layout = try site.layout.changed(name: "both", stanzaOptions: options(2, standby))
+                // What is committed now keeps replay from the start of the backup for a while.
+                try await site.cluster.query("create table other as select 1 as n")
+                let backup = try site.tool.with(layout).start("backup", ["--type=full", "--backup-standby=y"])
+                try await Task.sleep(for: .seconds(3))
+                try await site.cluster.query("update late set n = 2")
+                try await site.cluster.query("checkpoint")
+                try await backup.wait().expecting(0)
+                try await site.tool.run("backup", ["--type=incr"])
+                try await site.requireRestorable("restored")
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ final class LoopbackTransport: HTTPTransport {
         case half
     }
 
-    private let service: StorageService
+    private let respond: @Sendable (ServerRequest) async -> ServerResponse
     private let client: ClientIdentity
     private let loss: @Sendable (_ request: HTTPRequest, _ number: Int) -> Loss
     let count = Atomic<Int>(0)
@@ -28,7 +28,16 @@ final class LoopbackTransport: HTTPTransport {
         _ service: StorageService, as client: String = "db",
         losing loss: @escaping @Sendable (HTTPRequest, Int) -> Loss = { _, _ in .none }
     ) {
-        self.service = service
+        respond = { await service.respond(to: $0, $0.path.dropFirst(2)) }
+        self.client = .certificate(commonName: client)
+        self.loss = loss
+    }
+
+    init(
+        _ handler: HostHandler, as client: String,
+        losing loss: @escaping @Sendable (HTTPRequest, Int) -> Loss = { _, _ in .none }
+    ) {
+        respond = { await handler.respond(to: $0) }
         self.client = .certificate(commonName: client)
         self.loss = loss
     }
@@ -42,7 +51,7 @@ final class LoopbackTransport: HTTPTransport {
             method: request.method, path: parts.map { PercentEncoding.decode(String($0)) ?? "?" },
             query: request.query, headers: request.headers, client: client,
             body: Pieces(request.body, breaksAt: loss == .half ? request.body.count / 2 : nil))
-        let response = await service.respond(to: incoming, incoming.path.dropFirst(2)[...])
+        let response = await respond(incoming)
         let body: [UInt8]
         switch response.body {
         case .bytes(let bytes): body = bytes

@@ -159,7 +159,15 @@ final class RepositoryMachine: Sendable {
         try start(program, arguments)
     }
 
-    private func start(_ program: String, _ arguments: [String]) throws -> RunningProcess {
+    /// Lets the host see an empty directory in the place of `path`.
+    func hide(_ path: String) async throws {
+        try await ProcessRunner.run(
+            "nsenter", ["--target", try sleeper(), "--mount", "--", "mount", "-t", "tmpfs", "tmpfs", path]
+        ).expecting(0)
+    }
+
+    /// Starts a program on the host, as the server's user.
+    func start(_ program: String, _ arguments: [String]) throws -> RunningProcess {
         // The holder's own children make the namespaces: the one that sleeps has them all.
         let inside = [
             "nsenter", "--target", try sleeper(), "--mount", "--net", "--", "setpriv", "--reuid=postgres",

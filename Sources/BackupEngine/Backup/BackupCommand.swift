@@ -37,7 +37,15 @@ package struct BackupCommand: Sendable {
                 throw error as? BackupError ?? BackupError(.terminated, "terminated on signal")
             }
         } body: { available in
-            try await BackupRun(context: context, stanza: stanza, failures: failures).run(available)
+            let source = try await BackupSource.open(context)
+            do {
+                try await BackupRun(context: source.context, stanza: stanza, failures: failures).run(available, source)
+            } catch {
+                // On another host the session would go on for a while.
+                await source.primary?.close()
+                throw error
+            }
+            await source.primary?.close()
         }
         return failures
     }
@@ -59,8 +67,7 @@ private struct BackupRun: Sendable {
         var archive: ArchiveCheck
     }
 
-    func run(_ repositories: [Repository]) async throws {
-        let source = try BackupSource.open(context)
+    func run(_ repositories: [Repository], _ source: BackupSource) async throws {
         var preparations: [RepositoryPreparation] = []
         for repository in repositories {
             try await attempt(repository) {
@@ -71,9 +78,9 @@ private struct BackupRun: Sendable {
         if source.checksArchive { try source.primary?.requireArchiving(configuration) }
         let (labels, time) = try await chooseLabels(&preparations)
         guard let firstLabel = labels.first else { return }
-        let started = try source.start(label: firstLabel)
+        let started = try await source.start(label: firstLabel)
         var common = NewManifest.Common(
-            source: source, started: started, scan: try source.scan(started), timestampStart: time)
+            source: source, started: started, scan: try await source.scan(started), timestampStart: time)
         var shares: [Share] = []
         // In reverse, and nothing kept that is not needed any more: manifests are large.
         for label in labels.reversed() {
@@ -86,7 +93,7 @@ private struct BackupRun: Sendable {
         }
         shares.reverse()
         try await copy(shares, common)
-        let stop = try source.stop(started)
+        let stop = try await source.stop(started)
         for share in shares where !share.backup.hasFailed {
             try await attempt(share.preparation.repository) { try await finish(share, common, stop) }
         }
@@ -228,7 +235,7 @@ private struct BackupRun: Sendable {
                 case .copied: isCopied = true
                 case .archiveProven: unproven -= 1
                 case .heartbeat:
-                    for server in servers { try server.requireUnchanged() }
+                    for server in servers { try await server.requireUnchanged() }
                     beat()
                 }
             }

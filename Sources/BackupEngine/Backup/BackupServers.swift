@@ -4,7 +4,7 @@ import Logging
 package import PostgresAccess
 import PostgresFormats
 
-/// The running servers of a stanza: all `pgN` that answer. Blocking.
+/// The running servers of a stanza: all `pgN` that answer.
 package struct BackupServers {
     /// Whether files are read from a standby, `backup-standby`.
     package enum StandbyUse: String, Sendable {
@@ -13,54 +13,99 @@ package struct BackupServers {
         case require = "y"
     }
 
-    /// nil when only standbys answer.
-    package let primary: BackupServer?
-    /// In the order of their keys.
-    package let standbys: [BackupServer]
-
-    /// Asks every configured server. One that does not answer is told as a warning, as long as another does.
-    /// - Throws: the failure of the first server when none answers, `.databaseConnect` when two are primaries.
-    package static func connect(_ context: EngineContext, command: Command) throws(BackupError) -> BackupServers {
-        var found: [BackupServer] = []
-        var failures: [(key: Int, error: BackupError)] = []
-        for key in context.configuration.postgresKeys {
-            do throws(BackupError) {
-                found.append(try BackupServer.connect(context, key: key, command: command))
-            } catch {
-                failures.append((key, error))
-            }
-        }
-        if found.isEmpty, let first = failures.first { throw first.error }
-        for (key, error) in failures {
-            context.logger.warning("unable to check pg\(key): [\(error.code.rawValue)] \(error.message)")
-        }
-        let primaries = found.filter { !$0.server.facts.isInRecovery }
-        guard primaries.count < 2 else {
-            throw BackupError(
-                .databaseConnect,
-                "more than one primary cluster found: \(primaries.map { "'\($0.dataDirectory)'" }.joined(separator: ", "))",
-                hint: "pgN-path and pgN-port must name one primary and its standbys")
-        }
-        return BackupServers(
-            primary: primaries.first, standbys: found.filter { $0.server.facts.isInRecovery })
+    /// One that runs beside an agent, and what that says of it.
+    package struct Remote: Sendable {
+        package var key: Int
+        package var status: RemoteServerStatus
     }
 
-    /// The server on which a backup is started and stopped.
-    package func requirePrimary() throws(BackupError) -> BackupServer {
-        if let primary { return primary }
+    /// nil when no primary answers on this host.
+    package let primary: BackupServer?
+    /// Those of this host, in the order of their keys.
+    package let standbys: [BackupServer]
+    /// Those of other hosts, in the order of their keys.
+    package let remotes: [Remote]
+
+    package var remotePrimary: Remote? { remotes.first { !$0.status.isInRecovery } }
+
+    /// Asks every configured server. One that does not answer is told as a warning, as long as another of this host does.
+    /// - Throws: the failure of the first server of this host when none answers, `.databaseConnect` when two are
+    ///   primaries.
+    package static func connect(
+        _ context: EngineContext, command: Command
+    ) async throws(BackupError) -> BackupServers {
+        var (found, failures) = try BackupServer.connectAll(context.configuration, command: command)
+        var remotes: [Remote] = []
+        for key in context.configuration.remotePostgresKeys {
+            guard let servers = context.remoteServers else { continue }
+            do throws(BackupError) {
+                remotes.append(Remote(key: key, status: try await servers.status(key)))
+            } catch {
+                if error.code == .terminated { throw error }
+                failures.append(BackupServer.Failure(key: key, error: error))
+            }
+        }
+        for failure in failures { failure.warn(context.logger) }
+        let servers = BackupServers(
+            primary: found.first { !$0.facts.isInRecovery }, standbys: found.filter(\.facts.isInRecovery),
+            remotes: remotes)
+        try requireOnePrimary([servers.primary?.place, servers.remotePrimary?.status.place].compactMap(\.self))
+        try requireOnePrimary(remotes.filter { !$0.status.isInRecovery }.map(\.status.place))
+        try servers.requireOneCluster()
+        return servers
+    }
+
+    static func requireOnePrimary(_ places: [String]) throws(BackupError) {
+        guard places.count > 1 else { return }
         throw BackupError(
-            .databaseConnect, "unable to find primary cluster: every server that answers is a standby",
-            hint: "the backup is started and stopped on the primary: let one pgN-path and pgN-port name it")
+            .databaseConnect,
+            "more than one primary cluster found: \(places.map { "'\($0)'" }.joined(separator: ", "))",
+            hint: "pgN-path, pgN-port and pgN-host must name one primary and its standbys")
+    }
+
+    /// What runs on other hosts is part of the cluster that runs here.
+    private func requireOneCluster() throws(BackupError) {
+        guard let here = primary ?? standbys.first else { return }
+        for remote in remotes where remote.status.systemIdentifier != here.control.systemIdentifier {
+            throw BackupError(
+                .databaseMismatch,
+                "'\(remote.status.place)' and '\(here.place)' are not of one cluster: system ids differ",
+                hint: "all pgN of a stanza belong to one cluster")
+        }
+    }
+
+    /// The server on which a backup is started and stopped. Another host's only gives what no standby has, and so only
+    /// for a backup from a standby.
+    package func requirePrimary(
+        _ use: StandbyUse, _ context: EngineContext
+    ) async throws(BackupError) -> any ClusterServer {
+        if let primary { return primary }
+        guard let remote = remotePrimary, let servers = context.remoteServers else {
+            throw BackupError(
+                .databaseConnect, "unable to find primary cluster: every server that answers is a standby",
+                hint: "the backup is started and stopped on the primary: let one pgN-path and pgN-port name it")
+        }
+        guard use != .no, !standbys.isEmpty else {
+            throw BackupError(
+                .hostInvalid,
+                "the primary is '\(remote.status.place)', and without a standby, and backup-standby, its files are not read from here",
+                hint: "run the backup on that host, or use backup-standby")
+        }
+        return try await servers.open(remote.key)
     }
 
     /// The server that most files are read from; nil: the primary.
     package func standby(_ use: StandbyUse, _ context: EngineContext) throws(BackupError) -> BackupServer? {
         guard use != .no else { return nil }
         if let standby = standbys.first { return standby }
+        let remote = remotes.first(where: \.status.isInRecovery)
         guard use == .prefer else {
             throw BackupError(
                 .databaseConnect, "unable to find standby cluster, which backup-standby=y requires",
-                hint: "let a pgN-path name a standby that runs, or use backup-standby=prefer")
+                hint: remote.map {
+                    "run the backup on the host of '\($0.status.place)': a standby's files are read there"
+                }
+                    ?? "let a pgN-path name a standby that runs, or use backup-standby=prefer")
         }
         context.logger.warning("unable to find a standby to perform the backup, using primary instead")
         return nil
@@ -75,34 +120,26 @@ extension BackupServers.StandbyUse {
 
 /// What a backup asks of a server while it runs.
 extension BackupServer {
-    /// Interval at which ``requireUnchanged()`` is called during a copy: many firewalls forget idle connections.
+    /// Interval at which ``ClusterServer/requireUnchanged()`` is called during a copy: many firewalls forget idle connections.
     package static let heartbeat = Duration.seconds(30)
-
-    /// Throws `.databaseMismatch` when the server was promoted or demoted since the session began.
-    package func requireUnchanged() throws(BackupError) {
-        let isInRecovery = try server.isInRecovery()
-        guard isInRecovery == server.facts.isInRecovery else {
-            throw BackupError(
-                .databaseMismatch,
-                "the \(isInRecovery ? "primary" : "standby") on '\(dataDirectory)' became a \(isInRecovery ? "standby" : "primary") during the backup",
-                hint: "run the backup again")
-        }
-    }
 
     /// Waits until the files of this standby hold all that the primary had written when the backup began.
     ///
     /// - Parameter timeout: for the standby to make any progress.
     /// - Throws: `.archiveTimeout` when it makes none, `.databaseMismatch` when it follows another timeline.
-    package func catchUp(to start: BackupStart, timeout: Duration) throws(BackupError) {
-        try wait(timeout, "standby on '\(dataDirectory)' to replay WAL up to \(start.lsn)") {
-            () throws(BackupError) in
+    package func catchUp(to start: BackupStart, timeout: Duration) async throws(BackupError) {
+        try await wait(timeout, "standby on '\(dataDirectory)' to replay WAL up to \(start.lsn)") {
+            () async throws(BackupError) in
+            try await requireUnchanged()
             let replayed = try server.replayLSN() ?? LSN(rawValue: 0)
             return (replayed, replayed > start.lsn)
         }
         // A restart point writes out what was replayed, and records it in pg_control.
         try server.checkpoint()
-        try wait(timeout, "pg_control of the standby in '\(dataDirectory)' to reach the checkpoint at \(start.lsn)") {
-            () throws(BackupError) in
+        try await wait(
+            timeout, "pg_control of the standby in '\(dataDirectory)' to reach the checkpoint at \(start.lsn)"
+        ) {
+            () async throws(BackupError) in
             let control = try ClusterDirectory.control(dataDirectory)
             return (control.checkpoint, control.checkpoint >= start.lsn)
         }
@@ -117,12 +154,12 @@ extension BackupServer {
 
     /// - Parameter step: how far it is, and whether that is far enough.
     private func wait(
-        _ timeout: Duration, _ what: String, until step: () throws(BackupError) -> (LSN, Bool)
-    ) throws(BackupError) {
+        _ timeout: Duration, _ what: String, until step: () async throws(BackupError) -> (LSN, Bool)
+    ) async throws(BackupError) {
         var deadline = ContinuousClock.now + timeout
         var furthest = LSN(rawValue: 0)
         while true {
-            let (reached, isEnough) = try step()
+            let (reached, isEnough) = try await step()
             if isEnough { return }
             if reached > furthest {
                 furthest = reached

@@ -1,33 +1,52 @@
 import BackupModel
+import Glibc
 import Logging
 import PostgresAccess
 import PostgresFormats
 import RepositoryFormats
 
-/// The cluster that is backed up: its servers when it runs, its data directory. Blocking.
+/// The cluster that is backed up: its servers when it runs, its data directory. Blocks where they are of this host.
 struct BackupSource {
+    /// With the time of the primary's host: files have their times from there.
     let context: EngineContext
     /// nil for a cluster that is stopped.
-    let primary: BackupServer?
+    let primary: (any ClusterServer)?
     /// Most files are read from it; nil: from the primary.
     let standby: BackupServer?
     let control: PostgresControl
+    /// Of the primary, or of what is stopped; ``ClusterServer/place``.
     let dataDirectory: String
     /// Whether the WAL that the backup needs is waited for.
     let checksArchive: Bool
 
     var isOnline: Bool { primary != nil }
-    var servers: [BackupServer] { [primary, standby].compactMap(\.self) }
-    var plan: CopyPlan { CopyPlan(dataDirectory: dataDirectory, standbyDirectory: standby?.dataDirectory) }
+    var servers: [any ClusterServer] { (primary.map { [$0] } ?? []) + (standby.map { [$0] } ?? []) }
+    var plan: CopyPlan {
+        CopyPlan(dataDirectory: dataDirectory, standbyDirectory: standby?.dataDirectory, remote: primary?.files)
+    }
 
-    static func open(_ context: EngineContext) throws(BackupError) -> BackupSource {
+    static func open(_ context: EngineContext) async throws(BackupError) -> BackupSource {
         let configuration = context.configuration
         let isOnline = configuration.bool(.online)
-        let servers = isOnline ? try BackupServers.connect(context, command: .backup) : nil
-        let primary = try servers?.requirePrimary()
-        let standby = try servers?.standby(BackupServers.StandbyUse(configuration), context)
+        let use = BackupServers.StandbyUse(configuration)
+        let servers = isOnline ? try await BackupServers.connect(context, command: .backup) : nil
+        let standby = try servers?.standby(use, context)
+        let primary = try await servers?.requirePrimary(use, context)
+        do throws(BackupError) {
+            return try make(context, primary, standby)
+        } catch {
+            await primary?.close()
+            throw error
+        }
+    }
+
+    private static func make(
+        _ context: EngineContext, _ primary: (any ClusterServer)?, _ standby: BackupServer?
+    ) throws(BackupError) -> BackupSource {
+        let configuration = context.configuration
+        let isOnline = primary != nil
         let dataDirectory: String
-        if let primary { dataDirectory = primary.dataDirectory } else { dataDirectory = try context.dataDirectory() }
+        if let primary { dataDirectory = primary.place } else { dataDirectory = try context.dataDirectory() }
         let control: PostgresControl
         if let primary { control = primary.control } else { control = try ClusterDirectory.control(dataDirectory) }
         try control.requireSupported(in: dataDirectory)
@@ -43,11 +62,12 @@ struct BackupSource {
         if let primary, let standby, primary.control.systemIdentifier != standby.control.systemIdentifier {
             throw BackupError(
                 .databaseMismatch,
-                "'\(standby.dataDirectory)' is no standby of '\(primary.dataDirectory)': system ids differ",
+                "'\(standby.dataDirectory)' is no standby of '\(primary.place)': system ids differ",
                 hint: "all pgN of a stanza belong to one cluster")
         }
         return BackupSource(
-            context: context, primary: primary, standby: standby, control: control, dataDirectory: dataDirectory,
+            context: context.shifted(by: primary?.clockOffset ?? .zero), primary: primary, standby: standby,
+            control: control, dataDirectory: dataDirectory,
             checksArchive: isOnline && configuration.bool(.archiveCheck))
     }
 
@@ -61,17 +81,16 @@ struct BackupSource {
     }
 
     /// Begins the backup on the primary, and waits until the standby has what was written before. nil offline.
-    func start(label: String) throws(BackupError) -> Started? {
-        guard let primary else { return nil }
-        let server = primary.server
-        let before = checksArchive ? try server.currentWALSegment() : nil
+    func start(label: String) async throws(BackupError) -> Started? {
+        guard let server = primary else { return nil }
+        let before = checksArchive ? try await server.currentWALSegment() : nil
         let isFast = context.configuration.bool(.startFast)
         context.logger.notice(
             "execute non-exclusive backup start: backup begins after the \(isFast ? "requested immediate" : "next regular") checkpoint completes"
         )
-        let start = try server.startBackup(label: "Permafrost backup \(label)", fast: isFast)
+        let start = try await server.startBackup(label: "Permafrost backup \(label)", fast: isFast)
         context.logger.notice("backup start archive = \(start.segment), lsn = \(start.lsn)")
-        let onDisk = try ClusterDirectory.control(dataDirectory)
+        let onDisk = try await server.readControl()
         guard onDisk.checkpoint >= start.lsn, onDisk.timeline == start.timeline else {
             throw BackupError(
                 .databaseMismatch,
@@ -80,15 +99,15 @@ struct BackupSource {
         }
         if let before, before == start.segment {
             // Nothing was written since the last switch: make the start segment archivable now.
-            _ = try server.switchWAL()
+            _ = try await server.switchWAL()
         }
-        let databases = try server.databases().map {
+        let databases = try await server.databases().map {
             ManifestDatabase(name: $0.name, id: $0.oid, lastSystemID: $0.lastSystemOID)
         }
-        let tablespaces = try server.tablespaces()
+        let tablespaces = try await server.tablespaces()
         if let standby {
             context.logger.notice("wait for replay on the standby to reach \(start.lsn)")
-            try standby.catchUp(
+            try await standby.catchUp(
                 to: start, timeout: context.configuration.duration(.archiveTimeout) ?? .seconds(60))
         }
         return Started(
@@ -96,30 +115,29 @@ struct BackupSource {
             tablespaces: Dictionary(tablespaces.map { ($0.oid, $0.name) }) { first, _ in first })
     }
 
-    /// What the data directory held, and when that was looked at, in seconds since 1970.
-    struct Scan {
-        var found: DataDirectoryScan.Result
-        var start: Int64
-        var end: Int64
-    }
-
-    func scan(_ started: Started?) throws(BackupError) -> Scan {
-        let start = min(context.now(), Int64(FileClock.now()))
-        let found = try DataDirectoryScan(
-            dataDirectory: dataDirectory, version: control.version, catalogVersion: control.catalogVersion,
-            isOnline: isOnline, tablespaceNames: started?.tablespaces ?? [:],
-            excludes: context.configuration.list(.exclude)
-        ).run()
-        for warning in found.warnings { context.logger.warning("\(warning)") }
-        return Scan(found: found, start: start, end: context.now())
+    func scan(_ started: Started?) async throws(BackupError) -> ClusterListing {
+        let listing: ClusterListing
+        let excludes = context.configuration.list(.exclude)
+        if let primary {
+            listing = try await primary.scan(tablespaces: started?.tablespaces ?? [:], excludes: excludes)
+        } else {
+            let start = min(context.now(), Int64(FileClock.now()))
+            let found = try DataDirectoryScan(
+                dataDirectory: dataDirectory, version: control.version, catalogVersion: control.catalogVersion,
+                isOnline: false, tablespaceNames: [:], excludes: excludes
+            ).run()
+            listing = ClusterListing(found: found, start: start, end: context.now())
+        }
+        for warning in listing.found.warnings { context.logger.warning("\(warning)") }
+        return listing
     }
 
     /// Ends the backup on the primary. nil offline.
-    func stop(_ started: Started?) throws(BackupError) -> BackupStop? {
+    func stop(_ started: Started?) async throws(BackupError) -> BackupStop? {
         guard let primary, let started else { return nil }
-        for server in servers { try server.requireUnchanged() }
+        for server in servers { try await server.requireUnchanged() }
         context.logger.notice("execute non-exclusive backup stop and wait for all WAL segments to archive")
-        let stop = try primary.server.stopBackup()
+        let stop = try await primary.stopBackup()
         context.logger.notice("backup stop archive = \(stop.segment), lsn = \(stop.lsn)")
         guard stop.timeline == started.start.timeline else {
             throw BackupError(
@@ -128,5 +146,26 @@ struct BackupSource {
                 hint: "run the backup again")
         }
         return stop
+    }
+}
+
+extension EngineContext {
+    /// With a clock that is ahead of this host's by `offset`.
+    fileprivate func shifted(by offset: Duration) -> EngineContext {
+        guard offset != .zero else { return self }
+        let skew = offset.components.seconds
+        if abs(skew) > 1 {
+            logger.warning(
+                "the primary's clock is \(abs(skew))s \(skew > 0 ? "ahead of" : "behind") this host's: set both by NTP, since retention and point-in-time recovery go by time"
+            )
+        }
+        var shifted = self
+        shifted.now = {
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            let time = Duration.seconds(Int64(now.tv_sec)) + .nanoseconds(Int64(now.tv_nsec)) + offset
+            return time.components.seconds
+        }
+        return shifted
     }
 }

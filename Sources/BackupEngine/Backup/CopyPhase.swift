@@ -18,7 +18,8 @@ struct CopyPhase: Sendable {
 
     func run(_ workers: WorkerThreads) async throws {
         guard let first = backups.first else { return }
-        let heldUntil = Int64(FileClock.now()) + 1
+        // Seconds of another host's clock begin at other moments.
+        let heldUntil = Int64(FileClock.now()) + (plan.remote == nil ? 1 : 2)
         // Rows are the same in all manifests; only the first is asked, since a copy of the files would cost memory.
         let (queue, count, controlRow, total) = first.withFiles { files in
             var rows: [UInt32] = []

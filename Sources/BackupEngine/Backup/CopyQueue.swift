@@ -55,9 +55,9 @@ final class CopyQueue: Sendable {
 }
 
 /// The clock that file systems take times of modification from: a few milliseconds behind the real one.
-enum FileClock {
+package enum FileClock {
     /// Seconds since 1970.
-    static func now() -> Double {
+    package static func now() -> Double {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

@@ -32,23 +32,63 @@ package struct DataDirectoryScan {
         package var links: [ManifestLink] = []
         package var targets: [ManifestTarget] = []
         package var warnings: [String] = []
+
+        package init() {}
+
+        /// In the manifest's order.
+        package mutating func sort() {
+            files.sort()
+            paths.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            links.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            targets.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        }
+    }
+
+    package enum Entry: Sendable, Equatable {
+        /// - location: where it can be opened, links followed.
+        case file(ManifestFile, location: String)
+        case path(ManifestPath)
+        case link(ManifestLink)
+        case target(ManifestTarget)
+        case warning(String)
     }
 
     package func run() throws(BackupError) -> Result {
-        var walk = Walk(scan: self, linkRules: LinkRules(dataDirectory: dataDirectory))
+        var result = Result()
+        try run(into: &result)
+        result.sort()
+        return result
+    }
+
+    /// Gives entries to `sink` as they are found, files almost in the manifest's order.
+    package func run(into sink: inout some ScanSink) throws(BackupError) {
+        var walk = Walk(scan: self, sink: sink, linkRules: LinkRules(dataDirectory: dataDirectory))
         try walk.start()
-        walk.result.files.sort()
-        walk.result.paths.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
-        walk.result.links.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
-        walk.result.targets.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
-        return walk.result
+        sink = walk.sink
     }
 }
 
-/// One run of the scan: what it has found so far.
-private struct Walk {
+/// Takes what a scan finds.
+package protocol ScanSink {
+    mutating func take(_ entry: DataDirectoryScan.Entry) throws(BackupError)
+}
+
+extension DataDirectoryScan.Result: ScanSink {
+    package mutating func take(_ entry: DataDirectoryScan.Entry) {
+        switch entry {
+        case .file(let file, _): files.append(file)
+        case .path(let path): paths.append(path)
+        case .link(let link): links.append(link)
+        case .target(let target): targets.append(target)
+        case .warning(let text): warnings.append(text)
+        }
+    }
+}
+
+/// One run of the scan.
+private struct Walk<Sink: ScanSink> {
     let scan: DataDirectoryScan
-    var result = DataDirectoryScan.Result()
+    var sink: Sink
     var owners = OwnerNames()
     var linkRules: LinkRules
     var hasTablespaces = false
@@ -60,8 +100,8 @@ private struct Walk {
         guard status.isDirectory else {
             throw BackupError(.pathMissing, "'\(scan.dataDirectory)' is not a directory", hint: "is pg1-path right?")
         }
-        result.targets.append(ManifestTarget(name: "pg_data", kind: .path, path: scan.dataDirectory))
-        addPath("pg_data", status)
+        try sink.take(.target(ManifestTarget(name: "pg_data", kind: .path, path: scan.dataDirectory)))
+        try addPath("pg_data", status)
         try walk(directory: scan.dataDirectory, name: "pg_data", relative: "")
         if let tablespaces { try walkTablespaces(directory: tablespaces) }
     }
@@ -94,12 +134,12 @@ private struct Walk {
             try visitLink(path: path, name: name, relative: relative)
         } else if status.isDirectory {
             if DataDirectoryRules.isExcluded(relative, version: scan.version, online: scan.isOnline) { return }
-            addPath(name, status)
+            try addPath(name, status)
             try walk(directory: path, name: name, relative: relative)
         } else if status.isRegular {
-            addFile(name, relative, status)
+            try addFile(name, relative, status, at: path)
         } else {
-            result.warnings.append("'\(path)' is not a file, directory or link and is left out of the backup")
+            try sink.take(.warning("'\(path)' is not a file, directory or link and is left out of the backup"))
         }
     }
 
@@ -108,9 +148,11 @@ private struct Walk {
         if DataDirectoryRules.isExcluded(relative, version: scan.version, online: scan.isOnline) { return }
         let (destination, target) = try resolveLink(path)
         let owner = try fileStatus(path, followLinks: false)
-        result.links.append(
-            ManifestLink(
-                name: name, destination: destination, user: owners.user(owner.user), group: owners.group(owner.group)))
+        try sink.take(
+            .link(
+                ManifestLink(
+                    name: name, destination: destination, user: owners.user(owner.user),
+                    group: owners.group(owner.group))))
         let status = try fileStatus(target, followLinks: false)
         if status.isLink {
             throw BackupError(
@@ -119,12 +161,12 @@ private struct Walk {
         }
         if status.isDirectory {
             try addLinkTarget(ManifestTarget(name: name, kind: .link, path: destination))
-            addPath(name, status)
+            try addPath(name, status)
             try walk(directory: target, name: name, relative: relative)
         } else if status.isRegular {
             let (directory, file) = splitLast(destination)
             try addLinkTarget(ManifestTarget(name: name, kind: .link, path: directory, file: file))
-            addFile(name, relative, status)
+            try addFile(name, relative, status, at: target)
         } else {
             throw BackupError(
                 .linkDestination, "link '\(path)' leads to '\(destination)', which is neither a file nor a directory")
@@ -133,7 +175,7 @@ private struct Walk {
 
     mutating func walkTablespaces(directory: String) throws(BackupError) {
         guard let status = try LocalDirectory.status(directory) else { return }
-        addPath("pg_data/pg_tblspc", status)
+        try addPath("pg_data/pg_tblspc", status)
         if isExcludedByUser("pg_tblspc/") { return }
         guard let entries = try LocalDirectory.names(directory) else { return }
         for entry in entries.sorted() where !isExcludedByUser("pg_tblspc/\(entry)") {
@@ -153,7 +195,7 @@ private struct Walk {
                     .assertion, "tablespace with oid \(oid) is linked at '\(path)' but unknown to PostgreSQL",
                     hint: "was it created or dropped during the start of the backup? Run the backup again.")
             }
-            if !hasTablespaces { addPath("pg_tblspc", status) }
+            if !hasTablespaces { try addPath("pg_tblspc", status) }
             hasTablespaces = true
             try walkTablespace(oid: oid, name: tablespaceName ?? "ts\(oid)", link: path, entryStatus)
         }
@@ -164,10 +206,11 @@ private struct Walk {
     ) throws(BackupError) {
         let (destination, target) = try resolveLink(link)
         let name = "pg_tblspc/\(oid)"
-        result.links.append(
-            ManifestLink(
-                name: "pg_data/\(name)", destination: destination, user: owners.user(linkStatus.user),
-                group: owners.group(linkStatus.group)))
+        try sink.take(
+            .link(
+                ManifestLink(
+                    name: "pg_data/\(name)", destination: destination, user: owners.user(linkStatus.user),
+                    group: owners.group(linkStatus.group))))
         try addLinkTarget(
             ManifestTarget(
                 name: name, kind: .link, path: destination, tablespaceID: oid, tablespaceName: tablespaceName))
@@ -175,11 +218,11 @@ private struct Walk {
         guard status.isDirectory else {
             throw BackupError(.linkDestination, "tablespace link '\(link)' leads to '\(destination)', not a directory")
         }
-        addPath(name, status)
+        try addPath(name, status)
         // Other versions of PostgreSQL may keep their files beside ours.
         let versionDirectory = scan.version.tablespaceDirectory(catalogVersion: scan.catalogVersion)
         guard let versionStatus = try LocalDirectory.status("\(target)/\(versionDirectory)") else { return }
-        addPath("\(name)/\(versionDirectory)", versionStatus)
+        try addPath("\(name)/\(versionDirectory)", versionStatus)
         try walk(
             directory: "\(target)/\(versionDirectory)", name: "\(name)/\(versionDirectory)",
             relative: "\(name)/\(versionDirectory)")
@@ -187,21 +230,25 @@ private struct Walk {
 
     mutating func addLinkTarget(_ target: ManifestTarget) throws(BackupError) {
         try linkRules.accept(target)
-        result.targets.append(target)
+        try sink.take(.target(target))
     }
 
-    mutating func addFile(_ name: String, _ relative: String, _ status: FileStatus) {
+    mutating func addFile(
+        _ name: String, _ relative: String, _ status: FileStatus, at location: String
+    ) throws(BackupError) {
         if DataDirectoryRules.isExcluded(relative, version: scan.version, online: scan.isOnline) { return }
-        result.files.append(
-            ManifestFile(
-                name: name, size: status.size, timestamp: status.modified, mode: status.mode,
-                user: owners.user(status.user), group: owners.group(status.group)))
+        try sink.take(
+            .file(
+                ManifestFile(
+                    name: name, size: status.size, timestamp: status.modified, mode: status.mode,
+                    user: owners.user(status.user), group: owners.group(status.group)), location: location))
     }
 
-    mutating func addPath(_ name: String, _ status: FileStatus) {
-        result.paths.append(
-            ManifestPath(
-                name: name, mode: status.mode, user: owners.user(status.user), group: owners.group(status.group)))
+    mutating func addPath(_ name: String, _ status: FileStatus) throws(BackupError) {
+        try sink.take(
+            .path(
+                ManifestPath(
+                    name: name, mode: status.mode, user: owners.user(status.user), group: owners.group(status.group))))
     }
 
     func isExcludedByUser(_ relative: String) -> Bool {

@@ -51,7 +51,7 @@ enum FileActions {
             files.inherit(row, from: prior.files, priorRow, ownReference: prior.references.count - 1)
             if size == 0 {
                 actions[row] = .none
-            } else if isDelta {
+            } else if isDelta || prior.mayLack(changesOf: files.timestamp(row)) {
                 actions[row] = .compare
             } else if files.timestamp(row) == prior.files.timestamp(priorRow) {
                 actions[row] = .none
@@ -62,8 +62,9 @@ enum FileActions {
 
     /// Takes over what an interrupted run of the same backup has stored (section C.4 of the reference).
     static func resume(
-        _ files: inout ManifestFiles, _ actions: inout [FileAction], from saved: ManifestFiles, isDelta: Bool
+        _ files: inout ManifestFiles, _ actions: inout [FileAction], from interrupted: Manifest, isDelta: Bool
     ) {
+        let saved = interrupted.files
         let rows = files.rows(in: saved)
         for row in 0..<files.count where actions[row] == .copy {
             guard rows[row] >= 0 else { continue }
@@ -71,11 +72,20 @@ enum FileActions {
             guard saved.checksum(savedRow) != nil, !saved.hasReference(savedRow), saved.repoSize(savedRow) > 0,
                 files.size(row) > 0, files.size(row) == saved.size(savedRow),
                 files.size(row) == saved.sizeOriginal(savedRow),
-                files.timestamp(row) == saved.timestamp(savedRow)
+                files.timestamp(row) == saved.timestamp(savedRow),
+                !interrupted.mayLack(changesOf: files.timestamp(row))
             else { continue }
             if files.name(row) == controlFile { continue }
             files.inherit(row, from: saved, savedRow, ownReference: nil)
             actions[row] = isDelta ? .keepIfEqual : .keep
         }
     }
+}
+
+extension Manifest {
+    /// Whether what this backup has of a file may be older than the file's time of modification says.
+    ///
+    /// The time is the primary's. A standby's files hold what was written before the backup began; what came later may
+    /// have reached them after they were copied, and the backup has it as WAL, which no later backup has.
+    func mayLack(changesOf time: Int64) -> Bool { options.backupStandby == true && time >= timestampStart }
 }

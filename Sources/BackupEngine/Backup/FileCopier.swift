@@ -17,6 +17,8 @@ struct SourceFile: Sendable {
     var stopsAtSize: Bool
     var hasPages: Bool
     var isControlFile: Bool
+    /// Reads it where it is on another host; nil: it is at `path`.
+    var remote: (any RemoteFiles)?
 }
 
 /// What became of a file.
@@ -76,17 +78,18 @@ final class FileCopier {
                 progress(file.size)
                 return .unchanged
             }
-            let descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else {
-                let reason = errno
-                guard reason == ENOENT, !file.isControlFile else {
-                    throw systemError(.fileOpen, "unable to open '\(file.path)' for reading", reason)
-                }
+            guard var opened = try await SourceReader.open(file) else {
                 for branch in needing { branch.backup.setGone(file.index) }
                 return .gone
             }
-            defer { close(descriptor) }
-            return try await copy(file, descriptor, needing)
+            do {
+                let outcome = try await copy(file, &opened, needing)
+                await opened.close()
+                return outcome
+            } catch {
+                await opened.close()
+                throw error
+            }
         } catch {
             await abort()
             throw error
@@ -121,25 +124,25 @@ final class FileCopier {
     }
 
     private func copy(
-        _ file: SourceFile, _ descriptor: Int32, _ needing: [RepositoryBranch]
+        _ file: SourceFile, _ opened: inout SourceReader, _ needing: [RepositoryBranch]
     ) async throws -> FileOutcome {
         var needing = needing
         _ = content.finish()
         if !file.isControlFile, needing.contains(where: { $0.expectedChecksum(file) != nil }) {
             if file.size <= UInt64(chunk.count) {
                 let room = file.stopsAtSize ? Int(file.size) : chunk.count
-                let count = try await read(descriptor, file, room)
+                let count = try await read(opened, room)
                 // Otherwise it has grown past what can be compared.
-                if file.stopsAtSize || count < room { return try await copyWhole(file, descriptor, count, needing) }
-                try rewind(descriptor, file)
+                if file.stopsAtSize || count < room { return try await copyWhole(file, opened, count, needing) }
+                try await opened.rewind()
             } else if needing.contains(where: { $0.comparesFirst(file) }) {
-                let checksum = try await checksum(file, descriptor)
+                let checksum = try await checksum(file, opened)
                 needing = try await changed(needing, file, checksum)
                 if needing.isEmpty {
                     progress(file.size)
                     return .unchanged
                 }
-                try rewind(descriptor, file)
+                try await opened.rewind()
             }
         }
         var pageChecker = pageChecker(file)
@@ -151,11 +154,11 @@ final class FileCopier {
             if room == 0 { break }
             let count =
                 file.isControlFile
-                ? (size == 0 ? try ControlFileReader.read(descriptor, path: file.path, into: chunk) : 0)
-                : try await read(descriptor, file, room)
+                ? (size == 0 ? try await opened.readControl(into: chunk) : 0)
+                : try await read(opened, room)
             if count == 0 { break }
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count])
-            pageChecker?.check(bytes, descriptor)
+            pageChecker?.check(bytes, opened.descriptor)
             await pairing.update(content, bytes)
             for branch in needing { try await branch.append(bytes) }
             size += UInt64(count)
@@ -164,12 +167,12 @@ final class FileCopier {
         }
         return try await finish(
             file, needing, size: size, checksum: content.finish(),
-            pageCheck: pageChecker?.finish(descriptor) ?? .notChecked)
+            pageCheck: pageChecker?.finish(opened.descriptor) ?? .notChecked)
     }
 
     /// A file that is in `chunk` as a whole: known before anything is stored is whether it has changed at all.
     private func copyWhole(
-        _ file: SourceFile, _ descriptor: Int32, _ count: Int, _ needing: [RepositoryBranch]
+        _ file: SourceFile, _ opened: SourceReader, _ count: Int, _ needing: [RepositoryBranch]
     ) async throws -> FileOutcome {
         let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count])
         await pairing.update(content, bytes)
@@ -178,12 +181,12 @@ final class FileCopier {
         let needing = try await changed(needing, file, checksum)
         if needing.isEmpty { return .unchanged }
         var pageChecker = pageChecker(file)
-        pageChecker?.check(bytes, descriptor)
+        pageChecker?.check(bytes, opened.descriptor)
         for branch in needing { try await branch.begin(file) }
         for branch in needing where count > 0 { try await branch.append(bytes) }
         return try await finish(
             file, needing, size: UInt64(count), checksum: checksum,
-            pageCheck: pageChecker?.finish(descriptor) ?? .notChecked)
+            pageCheck: pageChecker?.finish(opened.descriptor) ?? .notChecked)
     }
 
     private func finish(
@@ -214,12 +217,12 @@ final class FileCopier {
         return changed
     }
 
-    private func checksum(_ file: SourceFile, _ descriptor: Int32) async throws -> SHA1Digest {
+    private func checksum(_ file: SourceFile, _ opened: SourceReader) async throws -> SHA1Digest {
         var size: UInt64 = 0
         while true {
             try Task.checkCancellation()
             let room = file.stopsAtSize ? Int(min(UInt64(chunk.count), file.size - size)) : chunk.count
-            let count = room == 0 ? 0 : try await read(descriptor, file, room)
+            let count = room == 0 ? 0 : try await read(opened, room)
             if count == 0 { return content.finish() }
             await pairing.update(content, UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(chunk)[..<count]))
             size += UInt64(count)
@@ -227,69 +230,14 @@ final class FileCopier {
     }
 
     private func pageChecker(_ file: SourceFile) -> FilePageChecker? {
-        guard file.hasPages, let pages else { return nil }
+        guard file.hasPages, file.remote == nil, let pages else { return nil }
         return FilePageChecker(rules: pages, fileName: file.name)
     }
 
-    private func read(_ descriptor: Int32, _ file: SourceFile, _ room: Int) async throws -> Int {
-        let count = try readFully(
-            descriptor, file.path, into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<room]))
+    private func read(_ opened: SourceReader, _ room: Int) async throws -> Int {
+        let count = try await opened.read(into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<room]))
         try await limit?.take(count)
         return count
-    }
-
-    private func rewind(_ descriptor: Int32, _ file: SourceFile) throws(BackupError) {
-        guard lseek(descriptor, 0, SEEK_SET) == 0 else {
-            throw systemError(.fileRead, "unable to read '\(file.path)' again", errno)
-        }
-    }
-}
-
-/// Fills `buffer` or reaches the end of the file.
-func readFully(_ descriptor: Int32, _ path: String, into buffer: UnsafeMutableRawBufferPointer) throws(BackupError)
-    -> Int
-{
-    var done = 0
-    while done < buffer.count, let base = buffer.baseAddress {
-        let count = read(descriptor, base + done, buffer.count - done)
-        if count == 0 { break }
-        if count < 0 {
-            if errno == EINTR { continue }
-            throw systemError(.fileRead, "unable to read '\(path)'", errno)
-        }
-        done += count
-    }
-    return done
-}
-
-/// Reads pg_control whole: PostgreSQL rewrites it in place, so a read may see half of a change.
-enum ControlFileReader {
-    static func read(_ descriptor: Int32, path: String, into buffer: UnsafeMutableRawBufferPointer) throws(BackupError)
-        -> Int
-    {
-        let size = PostgresControl.readSize
-        var before: [UInt8] = []
-        while true {
-            guard lseek(descriptor, 0, SEEK_SET) == 0 else {
-                throw systemError(.fileRead, "unable to read '\(path)'", errno)
-            }
-            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
-            let count = try readFully(descriptor, path, into: target)
-            let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(target)[..<count])
-            do throws(BackupError) {
-                _ = try PostgresControl(parsing: bytes.bytes)
-                break
-            } catch {
-                // The same bad bytes twice are no torn read.
-                let now = Array(bytes)
-                if now == before || count < size { throw error.within("'\(path)'") }
-                before = now
-                usleep(50_000)
-            }
-        }
-        let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[size..<PostgresControl.fileSize])
-        rest.initializeMemory(as: UInt8.self, repeating: 0)
-        return PostgresControl.fileSize
     }
 }
 

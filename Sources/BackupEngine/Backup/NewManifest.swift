@@ -9,7 +9,7 @@ enum NewManifest {
     struct Common {
         var source: BackupSource
         var started: BackupSource.Started?
-        var scan: BackupSource.Scan
+        var scan: ClusterListing
         var timestampStart: Int64
 
         var timeline: UInt32? { started?.start.timeline }
@@ -59,7 +59,7 @@ enum NewManifest {
         if let resumed = preparation.resumed,
             ResumeRule.isSameHistory(resumed, isOnline: source.isOnline, timeline: common.timeline)
         {
-            FileActions.resume(&manifest.files, &actions, from: resumed.files, isDelta: isDelta)
+            FileActions.resume(&manifest.files, &actions, from: resumed, isDelta: isDelta)
         }
         return (manifest, actions)
     }

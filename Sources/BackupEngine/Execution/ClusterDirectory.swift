@@ -4,14 +4,27 @@ package import PostgresFormats
 
 /// A data directory on this host. Blocking.
 package enum ClusterDirectory {
+    /// Below a data directory.
+    package static let controlFile = "global/pg_control"
+
     /// Reads and checks `global/pg_control`.
     package static func control(_ dataDirectory: String) throws(BackupError) -> PostgresControl {
+        let bytes = try controlBytes(dataDirectory)
+        do throws(BackupError) {
+            return try PostgresControl(parsing: bytes.span.bytes)
+        } catch {
+            throw error.within("'\(dataDirectory)/\(controlFile)'")
+        }
+    }
+
+    /// All of `global/pg_control` as it was at one moment.
+    package static func controlBytes(_ dataDirectory: String) throws(BackupError) -> [UInt8] {
         guard let status = try LocalDirectory.status(dataDirectory, followLinks: true) else {
             throw BackupError(
                 .pathMissing, "data directory '\(dataDirectory)' does not exist",
                 hint: "is pg1-path right, and is this the database host?")
         }
-        let path = "\(dataDirectory)/global/pg_control"
+        let path = "\(dataDirectory)/\(controlFile)"
         guard status.isDirectory, try LocalDirectory.status(path, followLinks: true) != nil else {
             throw BackupError(
                 .fileMissing, "'\(dataDirectory)' is not a PostgreSQL data directory: it has no global/pg_control",
@@ -22,12 +35,8 @@ package enum ClusterDirectory {
         defer { close(descriptor) }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: PostgresControl.fileSize, alignment: 16)
         defer { buffer.deallocate() }
-        _ = try ControlFileReader.read(descriptor, path: path, into: buffer)
-        do throws(BackupError) {
-            return try PostgresControl(parsing: UnsafeRawBufferPointer(buffer).bytes)
-        } catch {
-            throw error.within("'\(path)'")
-        }
+        let count = try ControlFileReader.read(descriptor, path: path, into: buffer)
+        return Array(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
     }
 
     /// Whether `postmaster.pid` is there.

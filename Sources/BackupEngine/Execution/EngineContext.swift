@@ -11,6 +11,8 @@ package struct EngineContext: Sendable {
     /// Seconds since 1970.
     package var now: @Sendable () -> Int64
     package var progress: any ProgressSink
+    /// Where some `pgN-host` names another host.
+    package var remoteServers: (any RemoteServers)?
     /// `rate-limit-disk`, shared by all workers of the run; nil: as fast as it goes.
     package let diskLimit: RateLimit?
 
@@ -41,9 +43,9 @@ package struct EngineContext: Sendable {
         return type
     }
 
-    /// Absolute path of the data directory of the first configured server.
+    /// Absolute path of the data directory of the first configured server of this host.
     package func dataDirectory() throws(BackupError) -> String {
-        guard let key = configuration.postgresKeys.first, let path = configuration.string(.pgPath, key) else {
+        guard let key = configuration.localPostgresKeys.first, let path = configuration.string(.pgPath, key) else {
             throw BackupError(.optionRequired, "pg1-path is required", hint: "name the data directory of the cluster")
         }
         return path
@@ -51,6 +53,10 @@ package struct EngineContext: Sendable {
 }
 
 extension Configuration {
+    /// The `N`s of servers that are on this host, and of those that are not.
+    package var localPostgresKeys: [Int] { postgresKeys.filter { string(.pgHost, $0) == nil } }
+    package var remotePostgresKeys: [Int] { postgresKeys.filter { string(.pgHost, $0) != nil } }
+
     /// ``EngineContext/bufferSize``, for those that have no context.
     var bufferSize: Int { size(.bufferSize).flatMap { Int(exactly: $0) } ?? 1 << 20 }
 }

@@ -20,7 +20,7 @@ package struct CheckCommand: Sendable {
     }
 
     package func run() async throws(BackupError) {
-        let servers = try BackupServers.connect(context, command: .check)
+        let servers = try await BackupServers.connect(context, command: .check)
         try await probeStores()
         var archiveIDs: [Int: String] = [:]
         for repository in context.repositories {
@@ -35,6 +35,11 @@ package struct CheckCommand: Sendable {
         for standby in servers.standbys {
             context.logger.notice(
                 "the server in '\(standby.dataDirectory)' is a standby (in recovery): its configuration was checked; archiving is checked on the primary"
+            )
+        }
+        for remote in servers.remotes {
+            context.logger.notice(
+                "the server in '\(remote.status.place)' is a \(remote.status.isInRecovery ? "standby" : "primary"): its own host can check it"
             )
         }
         guard let primary = servers.primary, context.configuration.bool(.archiveCheck) else { return }

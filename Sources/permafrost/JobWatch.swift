@@ -1,13 +1,29 @@
 import BackupModel
+import HTTP
 import Jobs
 import Logging
 import Telemetry
 
-/// What a job says, said here.
-struct JobOutput {
+/// Shows here what a job on another host logs and prints.
+struct JobWatch {
     private let logger: Logger
 
     init(_ logger: Logger) { self.logger = logger }
+
+    /// - Parameter patience: how long the host may be out of reach; nil for as long as a job is worth.
+    func client(_ host: HostAddress, patience: Duration? = nil) throws(BackupError) -> JobClient {
+        var options = JobClient.Options()
+        if let patience { options.patience = patience }
+        options.notice = { [logger] in logger.warning("\($0)") }
+        return JobClient(try host.transport(), host.origin, options)
+    }
+
+    /// Starts a job and follows it to its end. It is cancelled when this task is.
+    func run(_ request: JobRequest, on host: HostAddress) async throws -> JobResult {
+        try await client(host).run(request, cancelsWithTask: true, watcher) { [logger] id in
+            logger.notice("job \(id) on \(host.origin.authority)")
+        }
+    }
 
     var watcher: JobClient.Watcher {
         JobClient.Watcher(

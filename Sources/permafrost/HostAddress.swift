@@ -1,10 +1,8 @@
 import BackupModel
 import HTTP
-import Jobs
-import Logging
 
-/// The agent or repository host that is to run a job, and how to reach it.
-struct JobHost {
+/// Another host of ours, and how to reach it: as options name it.
+struct HostAddress {
     let origin: HTTPOrigin
     private let configuration: Configuration
     private let options: Options
@@ -29,13 +27,13 @@ struct JobHost {
         certificate: .repoHostCertFile, key: .repoHostKeyFile)
 
     /// The agent that `pgN-host` names; nil when it names none.
-    static func agent(_ configuration: Configuration, key: Int) -> JobHost? {
-        JobHost(configuration, agentOptions, key)
+    static func agent(_ configuration: Configuration, _ key: Int) -> HostAddress? {
+        HostAddress(configuration, agentOptions, key)
     }
 
     /// The repository host that `repoN-host` names; nil when it names none.
-    static func repository(_ configuration: Configuration, key: Int) -> JobHost? {
-        JobHost(configuration, repositoryOptions, key)
+    static func repository(_ configuration: Configuration, _ key: Int) -> HostAddress? {
+        HostAddress(configuration, repositoryOptions, key)
     }
 
     private init?(_ configuration: Configuration, _ options: Options, _ key: Int) {
@@ -46,7 +44,8 @@ struct JobHost {
         self.key = key
     }
 
-    func client(_ logger: Logger) throws(BackupError) -> JobClient {
+    /// With the certificates of the options, which are read now.
+    func transport() throws(BackupError) -> NetworkTransport {
         var transport = TransportOptions()
         if let timeout = configuration.duration(.ioTimeout) { transport.timeout = timeout }
         transport.caFile = configuration.string(options.caFile, key)
@@ -54,9 +53,7 @@ struct JobHost {
         transport.certificateFile = try required(options.certificate)
         transport.keyFile = try required(options.key)
         transport.minimumTLS = .v13
-        var client = JobClient.Options()
-        client.notice = { logger.warning("\($0)") }
-        return JobClient(try NetworkTransport(transport), origin, client)
+        return try NetworkTransport(transport)
     }
 
     private func required(_ option: OptionName) throws(BackupError) -> String {

@@ -1,0 +1,73 @@
+import BackupModel
+import Synchronization
+
+/// The sessions of an agent's clients. They outlive a reading of the configuration, not the agent.
+package final class ServerSessions: Sendable {
+    private struct Key: Hashable {
+        var client: String
+        var stanza: String
+        var id: String
+    }
+    private let sessions = Mutex<[Key: ServerSession]>([:])
+    private let limit: Int
+    private let lifetime: Duration
+    private let spoolPath: String
+
+    /// - Parameters:
+    ///   - spoolPath: a directory for listings.
+    ///   - lifetime: of a session that nothing is asked of. Longer than clients try to get through.
+    ///   - limit: at once, of all clients.
+    package init(spoolPath: String, lifetime: Duration = .seconds(300), limit: Int = 8) {
+        self.spoolPath = spoolPath
+        self.lifetime = lifetime
+        self.limit = limit
+    }
+
+    /// That with this name, which is made where there is none.
+    /// - Parameter id: the client's choice, so that it may ask again where an answer was lost.
+    func open(
+        _ id: String, stanza: String, client: String, connector: any ServerConnector
+    ) throws(BackupError) -> ServerSession {
+        endOld()
+        return try sessions.withLock { sessions throws(BackupError) in
+            let key = Key(client: client, stanza: stanza, id: id)
+            if let session = sessions[key] { return session }
+            guard sessions.count < limit else {
+                throw BackupError(
+                    .service, "the agent has \(limit) sessions with PostgreSQL, which is all that it opens at once",
+                    hint: "wait until a backup has ended")
+            }
+            let session = ServerSession(stanza: stanza, client: client, spoolPath: spoolPath, connector: connector)
+            sessions[key] = session
+            return session
+        }
+    }
+
+    /// nil also for one of another client.
+    func find(_ id: String, stanza: String, client: String) -> ServerSession? {
+        sessions.withLock { $0[Key(client: client, stanza: stanza, id: id)] }
+    }
+
+    func close(_ id: String, stanza: String, client: String) {
+        sessions.withLock { $0.removeValue(forKey: Key(client: client, stanza: stanza, id: id)) }?.close()
+    }
+
+    /// Ends those that nothing was asked of for long: to be called now and then.
+    package func endOld() {
+        let limit = ContinuousClock.now - lifetime
+        let old = sessions.withLock { sessions in
+            let old = sessions.filter { $0.value.lastUsed < limit }
+            for key in old.keys { sessions[key] = nil }
+            return old.values
+        }
+        for session in old { session.close() }
+    }
+
+    package func endAll() {
+        let all = sessions.withLock { sessions in
+            defer { sessions = [:] }
+            return Array(sessions.values)
+        }
+        for session in all { session.close() }
+    }
+}
