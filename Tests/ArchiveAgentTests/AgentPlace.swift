@@ -140,7 +140,10 @@ struct AgentPlace: Sendable {
 
 func withPlace(_ body: (AgentPlace) async throws -> Void) async throws {
     let place = try AgentPlace()
-    defer { try? FileManager.default.removeItem(atPath: place.root) }
+    defer {
+        // The agent may take its socket away between the two.
+        for _ in 0..<2 { try? FileManager.default.removeItem(atPath: place.root) }
+    }
     try await body(place)
 }
 
