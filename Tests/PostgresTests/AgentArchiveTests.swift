@@ -9,6 +9,7 @@ extension BackingUp {
         @Test("WAL is pushed ahead; the agent is killed, started again, stopped", arguments: Majors.rows(1))
         func ahead(major: Int) async throws {
             try await withAgentSite(major, repositories: 2) { site, agent in
+                try await site.backup()
                 try await agent.start()
                 try await site.untilServed(agent)
                 // PostgreSQL asks for nothing, and yet it is pushed.
