@@ -16,6 +16,8 @@ package final class ArchiveAgent: Sendable {
     }
 
     private let pipe: Int32
+    /// Hung up by the thread at its end.
+    private let end: Int32
 
     /// Starts its thread.
     /// - Parameters:
@@ -23,10 +25,12 @@ package final class ArchiveAgent: Sendable {
     ///   - socketPath: `agent-socket`. That it cannot be made is logged, and all else is done.
     package init(spoolPath: String, socketPath: String, logger: Logger) throws(BackupError) {
         var ends: [Int32] = [-1, -1]
-        guard linux_pipe(&ends) == 0 else {
+        var last: [Int32] = [-1, -1]
+        guard linux_pipe(&ends) == 0, linux_pipe(&last) == 0 else {
             throw BackupError(.fileOpen, "unable to make a pipe: \(String(cString: strerror(errno)).lowercased())")
         }
         pipe = ends[1]
+        end = last[0]
         var socket: AskerSocket?
         do throws(BackupError) {
             socket = try AskerSocket(path: socketPath) { logger.warning("\($0)") }
@@ -38,7 +42,7 @@ package final class ArchiveAgent: Sendable {
                 """)
         }
         let context = Unmanaged.passRetained(
-            Start(spoolPath: spoolPath, socket: socket, commands: ends[0], logger: logger)
+            Start(spoolPath: spoolPath, socket: socket, commands: ends[0], end: last[1], logger: logger)
         ).toOpaque()
         var thread = pthread_t()
         let status = pthread_create(
@@ -51,19 +55,27 @@ package final class ArchiveAgent: Sendable {
         guard status == 0 else {
             Unmanaged<Start>.fromOpaque(context).release()
             socket?.close()
-            for end in ends { close(end) }
+            for descriptor in [ends[0], last[1]] { close(descriptor) }
             throw BackupError(.execute, "unable to start a thread: \(String(cString: strerror(status)).lowercased())")
         }
         pthread_detach(thread)
     }
 
-    deinit { close(pipe) }
+    deinit {
+        close(pipe)
+        close(end)
+    }
 
     /// Looks at everything again, and tries what has failed.
     package func tryAgain() { send(.tryAgain) }
 
-    /// Ends soon, and takes the socket away. What is being pushed is pushed by a process of its own, which goes on.
-    package func stop() { send(.stop) }
+    /// Takes the socket away and ends, within a second unless a local disk hangs. What is being pushed is pushed by a
+    /// process of its own, which goes on. Blocking.
+    package func stop() {
+        send(.stop)
+        var polled = pollfd(fd: end, events: Int16(POLLIN), revents: 0)
+        _ = poll(&polled, 1, 1000)
+    }
 
     private func send(_ command: Command) {
         var byte = command.rawValue
@@ -73,14 +85,17 @@ package final class ArchiveAgent: Sendable {
     /// What the thread is given.
     private final class Start {
         private let loop: ArchiveLoop
+        private let end: Int32
 
-        init(spoolPath: String, socket: AskerSocket?, commands: Int32, logger: Logger) {
+        init(spoolPath: String, socket: AskerSocket?, commands: Int32, end: Int32, logger: Logger) {
+            self.end = end
             loop = ArchiveLoop(spoolPath: spoolPath, socket: socket, commands: commands, logger: logger)
         }
 
         func run() {
             while loop.step() {}
             loop.close()
+            Glibc.close(end)
         }
     }
 }

@@ -6,12 +6,13 @@ package struct AgentSocket {
     /// Who else than root may be the agent.
     private let user: uid_t
 
-    /// Milliseconds in which the agent must take the request: it does nothing else first.
-    private static let patience = 1000
+    /// Milliseconds in which the agent must take the request.
+    private let patience: Int
 
-    package init(path: String, user: uid_t = geteuid()) {
+    package init(path: String, user: uid_t = geteuid(), patience: Int = 1000) {
         self.path = path
         self.user = user
+        self.patience = patience
     }
 
     /// Whether the agent says that the file is pushed. False when it does not answer, or leaves it to the program.
@@ -20,7 +21,7 @@ package struct AgentSocket {
         guard let descriptor = connected() else { return false }
         defer { close(descriptor) }
         guard isTrusted(descriptor), send(request.bytes, descriptor) else { return false }
-        var answer = receive(descriptor, within: Self.patience)
+        var answer = receive(descriptor, within: patience)
         if answer == .working { answer = receive(descriptor, within: timeout) }
         return answer == .done
     }

@@ -100,7 +100,8 @@ struct AgentPlace: Sendable {
         return await withCheckedContinuation { continuation in
             Thread.detachNewThread {
                 let request = AgentRequest(stanza: stanza, fileName: name)
-                continuation.resume(returning: AgentSocket(path: socket).ask(request, timeout: 10_000))
+                continuation.resume(
+                    returning: AgentSocket(path: socket, patience: 10_000).ask(request, timeout: 10_000))
             }
         }
     }
