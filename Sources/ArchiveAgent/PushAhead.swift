@@ -31,7 +31,7 @@ struct PushAhead {
 
     /// PostgreSQL comes back after a second, then after a minute: what fails is left to its calls meanwhile.
     private static let rests: [Duration] = [.seconds(1), .seconds(5), .seconds(20), .seconds(60)]
-    private static let busyRests: [Duration] = [.milliseconds(100), .milliseconds(500), .seconds(2)]
+    private static let busyRests: [Duration] = [.milliseconds(100), .milliseconds(250), .milliseconds(500)]
 
     /// Whether the last run has failed.
     var isFailing: Bool { failures > 0 }

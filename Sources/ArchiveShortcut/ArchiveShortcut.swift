@@ -89,7 +89,8 @@ package struct ArchiveShortcut: Equatable {
         guard let lockPath = next(), let stanza = next(), let dataDirectory = next(),
             let systemIdentifier = next().flatMap({ UInt64($0) }), let queueLength = next().flatMap({ Int($0) }),
             let launcher = next(), let agent = next(), let agentSocket = next(),
-            let timeout = next().flatMap({ Int($0) }), timeout >= 0, let begin = next(), let file = next(),
+            let timeout = next().flatMap({ Int($0) }), (0...86_400_000).contains(timeout), let begin = next(),
+            let file = next(),
             let console = next(), let timestamps = next(),
             next() == Self.tail, rest.isEmpty
         else { return nil }

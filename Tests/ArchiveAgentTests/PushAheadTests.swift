@@ -103,7 +103,7 @@ private final class Machine {
     func busy() {
         let push = idle()
         #expect(push.asked(by: 1, for: one, start))
-        for rest in [0.1, 0.5, 2, 2] {
+        for rest in [0.1, 0.25, 0.5, 0.5] {
             #expect(push.looked(.work) == [])
             #expect(push.ended(.busy, start) == [])
             #expect(push.due == .at(at(rest)) && !push.isFailing)

@@ -69,6 +69,14 @@ import Testing
         #expect(ArchiveShortcut(Array("other\0".utf8) + bytes) == nil)
     }
 
+    @Test func aTimeThatIsNoneIsRefused() {
+        for timeout in [-1, 86_400_001, .max] {
+            var shortcut = Self.full
+            shortcut.timeout = timeout
+            #expect(ArchiveShortcut(shortcut.bytes) == nil)
+        }
+    }
+
     @Test func countsThatAreTooLargeAreNoTrap() {
         for count in ["-1", "9223372036854775807", "99999999999999999999", "x", ""] {
             #expect(ArchiveShortcut(Array("permafrost archive shortcut 2\0/p\0\(count)\0".utf8)) == nil)

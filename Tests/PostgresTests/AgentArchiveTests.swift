@@ -31,6 +31,12 @@ extension BackingUp {
                 try await site.cluster.waitForArchived(last)
                 try await site.waitUntilArchived([last])
 
+                // One that hangs costs time, and nothing else.
+                agent.signal(SIGSTOP)
+                for _ in 0..<2 { try await site.cluster.switchWAL() }
+                try await site.cluster.waitForArchived(site.cluster.switchWAL())
+                agent.signal(SIGCONT)
+
                 // Stopped in good order, it takes its socket away.
                 try await agent.stop()
                 #expect(!exists(agent.socket))
@@ -47,7 +53,7 @@ extension BackingUp {
 
         @Test("a repository is down and comes back; the stanza is stopped and started", arguments: Majors.rows(2))
         func faults(major: Int) async throws {
-            try await withAgentSite(major, repositories: 2) { site, agent in
+            try await withAgentSite(major, repositories: 2, linksWAL: true) { site, agent in
                 try await agent.start()
                 try await site.untilServed(agent)
                 let (up, down) = (site.repository, site.layout.repositoryPaths[1])
@@ -98,6 +104,11 @@ extension BackingUp {
                 #expect(try site.archived().last?.hasSuffix(".zst") == true)
                 try await site.untilServed(agent)
                 #expect(try site.archived().last?.hasSuffix(".zst") == true)
+
+                // The launcher says nothing in JSON: that is the program's. The agent pushes all the same.
+                text.replace("[global]\n", with: "[global]\nlog-format=json\n")
+                try text.write(toFile: site.layout.configFile, atomically: false, encoding: .utf8)
+                try await site.untilServed(agent)
 
                 try await site.write(10)
                 try await site.cluster.stop()
@@ -179,17 +190,22 @@ private final class Agent: @unchecked Sendable {  // for one task
         _ = try await process?.wait().expecting(0)
     }
 
-    func hangUp() { process?.signal(SIGHUP) }
+    func hangUp() { signal(SIGHUP) }
+
+    func signal(_ number: Int32) { process?.signal(number) }
 }
 
+/// - Parameter linksWAL: whether `pg_wal` is a link to elsewhere.
 private func withAgentSite(
-    _ major: Int, repositories: Int = 1, _ body: (Site, Agent) async throws -> Void
+    _ major: Int, repositories: Int = 1, linksWAL: Bool = false, _ body: (Site, Agent) async throws -> Void
 ) async throws {
     // The path of a socket is short.
     let directory = "/tmp/pf-run-\(UUID().uuidString.prefix(8))"
-    defer { try? FileManager.default.removeItem(atPath: directory) }
+    defer { for path in [directory, "\(directory)-wal"] { try? FileManager.default.removeItem(atPath: path) } }
     let options = BackingUp.AsyncArchive.options.merging(["agent-socket": "\(directory)/agent.sock"]) { $1 }
-    try await withSite(major, repositories: repositories, options: options) { site in
+    var cluster = ClusterOptions()
+    if linksWAL { cluster.initdbArguments = ["--waldir=\(directory)-wal"] }
+    try await withSite(major, repositories: repositories, options: options, cluster: cluster) { site in
         try await body(site, Agent(site, socket: "\(directory)/agent.sock"))
     }
 }
