@@ -25,13 +25,13 @@ struct ServedStanza {
 
     var statusDirectory: String { "\(shortcut.walDirectory)/archive_status" }
 
-    /// Whether a run would push something. Only while PostgreSQL runs: the directory of one that is being put back, or
-    /// that another server has replaced, is nobody's to archive.
-    func hasWork() throws(BackupError) -> Bool {
-        guard !shortcut.isStopped, try ClusterDirectory.isRunning(shortcut.dataDirectory) else { return false }
-        let queue = try ArchivePushQueue(
-            walDirectory: shortcut.walDirectory, spool, segmentSize: 16 << 20, batchSize: 16 << 30)
-        return !queue.files.isEmpty
+    /// The first file that a run would push; nil when there is none. Only while PostgreSQL runs: the directory of one that
+    /// is being put back, or that another server has replaced, is nobody's to archive.
+    func nextFile() throws(BackupError) -> String? {
+        guard !shortcut.isStopped, try ClusterDirectory.isRunning(shortcut.dataDirectory) else { return nil }
+        return try ArchivePushQueue(
+            walDirectory: shortcut.walDirectory, spool, segmentSize: 16 << 20, batchSize: 16 << 30
+        ).files.first
     }
 
     /// What the spool tells of a file; nil when it tells nothing.

@@ -15,6 +15,8 @@ final class WatchedStanza {
     private(set) var served: ServedStanza?
     var push = PushAhead()
     private(set) var run: BackgroundRun?
+    /// The first file of the run, or of the last one that was completed.
+    private var first: String?
     private var statusWatch: Int32?
     private var spoolWatch: Int32?
 
@@ -48,8 +50,16 @@ final class WatchedStanza {
     func look(_ watch: DirectoryWatch, _ now: ContinuousClock.Instant) -> Answered {
         refresh(watch)
         do throws(BackupError) {
-            guard let served, try served.hasWork() else { return answered(push.looked(.nothing)) }
+            guard let served, let file = try served.nextFile() else {
+                first = nil
+                return answered(push.looked(.nothing))
+            }
+            // As when the clock was set back, so that whatever the spool tells is older than the file.
+            guard file != first else {
+                return failed("'\(file)' waits still after it was pushed: has the clock been set?", now)
+            }
             run = BackgroundRun(try served.push())
+            first = file
             return answered(push.looked(.work))
         } catch {
             return failed(error.description, now)
@@ -58,6 +68,7 @@ final class WatchedStanza {
 
     func ended(_ end: BackgroundRun.End, _ now: ContinuousClock.Instant) -> Answered {
         run = nil
+        if end.kind != .completed { first = nil }
         if end.kind == .failed { return failed("the background process ended \(end.text)", now) }
         let wasFailing = push.isFailing
         defer {
@@ -67,6 +78,7 @@ final class WatchedStanza {
     }
 
     private func failed(_ reason: String, _ now: ContinuousClock.Instant) -> Answered {
+        first = nil
         if !push.isFailing {
             logger.warning(
                 """

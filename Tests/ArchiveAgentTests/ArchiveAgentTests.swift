@@ -105,6 +105,22 @@ import Testing
         }
     }
 
+    @Test("a file that stays ready, as after the clock was set back, is not pushed without end")
+    func clock() async throws {
+        try await withPlace { place in
+            let agent = try place.agent()
+            defer { agent.stop() }
+            try place.write("later")
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSinceNow: 3600)], ofItemAtPath: place.path("later"))
+            try place.move("later", "pg/pg_wal/archive_status/\(place.name(1)).ready")
+            try await waitUntil { !place.runs().isEmpty }
+            try await Task.sleep(for: .milliseconds(900))
+            #expect(place.runs().count <= 2)
+            #expect(await !place.ask(1))
+        }
+    }
+
     @Test("beside another process it waits for what that pushes")
     func busy() async throws {
         try await withPlace { place in
