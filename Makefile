@@ -11,7 +11,7 @@ RELEASE = swift build -c release --static-swift-stdlib
 # Need nothing but the build; the others start PostgreSQL, pgBackRest and our own programs.
 PURE = ArchiveShortcut|BackupModel|Checksums|PostgresFormats|RepositoryFormats|StreamFilters|Storage|BackupEngine|Telemetry
 # Apart from them, for what they talk to is in the tests and has time limits.
-LOCAL = CertificateAuthority|Jobs|Monitoring|ObjectStorage|RepositoryHost
+LOCAL = ArchiveAgent|CertificateAuthority|Jobs|Monitoring|ObjectStorage|RepositoryHost
 # Alone: ten thousand connections, and peers that wait for each other.
 NETWORK = HTTP
 SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|Interop

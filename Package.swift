@@ -101,6 +101,12 @@ let package = Package(
                 "BackupModel", "CLinux", "HTTP", "RepositoryStorage", "Telemetry",
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(
+            name: "ArchiveAgent",
+            dependencies: [
+                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "PostgresFormats", "RepositoryStorage",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
 
         .target(
             name: "Monitoring",
@@ -112,9 +118,9 @@ let package = Package(
         .executableTarget(
             name: "permafrost",
             dependencies: [
-                "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority", "HTTP",
-                "Jobs", "Monitoring", "ObjectStorage", "PostgresFormats", "RepositoryHost", "RepositoryStorage",
-                "Telemetry", .product(name: "Logging", package: "swift-log"),
+                "ArchiveAgent", "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority",
+                "HTTP", "Jobs", "Monitoring", "ObjectStorage", "PostgresFormats", "RepositoryHost",
+                "RepositoryStorage", "Telemetry", .product(name: "Logging", package: "swift-log"),
             ]),
 
         // Tests: pure ones first, those that need servers apart.
@@ -166,6 +172,11 @@ let package = Package(
         .testTarget(
             name: "MonitoringTests", dependencies: ["Monitoring", "BackupEngine", "BackupModel", "HTTP", "Jobs"]),
         .testTarget(name: "ArchiveShortcutTests", dependencies: ["ArchiveShortcut"]),
+        .testTarget(
+            name: "ArchiveAgentTests",
+            dependencies: [
+                "ArchiveAgent", "ArchiveShortcut", "BackupModel", .product(name: "Logging", package: "swift-log"),
+            ]),
         .target(name: "TestSupport", path: "Tests/TestSupport", exclude: ["Servers"]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),
         .testTarget(

@@ -17,6 +17,14 @@ package struct ArchiveShortcut: Equatable {
     package var systemIdentifier: UInt64 = 0
     /// Segments that `archive-get` keeps ahead.
     package var queueLength = 0
+    /// Whether the launcher may answer; if not, it is left for the agent alone.
+    package var isForLauncher = true
+    /// Whether PostgreSQL made the call: an agent goes on in its name, not in that of somebody who tries something.
+    package var isForAgent = true
+    /// `agent-socket`; empty when there is none.
+    package var agentSocket = ""
+    /// Milliseconds: for how long an agent is waited for.
+    package var timeout = 60_000
     package var log = ArchiveCallLog()
 
     package init() {}
@@ -40,7 +48,7 @@ package struct ArchiveShortcut: Equatable {
 
     // MARK: - On disk
 
-    private static let head = "permafrost archive shortcut 1"
+    private static let head = "permafrost archive shortcut 2"
     private static let tail = "end"
     private static let separator = UInt8(0)
 
@@ -49,6 +57,7 @@ package struct ArchiveShortcut: Equatable {
         var fields = [Self.head, program, "\(words.count)"] + words + ["\(environment.count)"] + environment
         fields += ["\(files.count)"] + files.flatMap { [$0.path, $0.facts] }
         fields += [lockPath, stanza, dataDirectory, "\(systemIdentifier)", "\(queueLength)"]
+        fields += [isForLauncher ? "y" : "n", isForAgent ? "y" : "n", agentSocket, "\(timeout)"]
         fields += [log.begin, log.file, log.toConsole ? "y" : "n", log.hasTimestamps ? "y" : "n", Self.tail]
         return fields.flatMap { Array($0.utf8) + [Self.separator] }
     }
@@ -79,7 +88,10 @@ package struct ArchiveShortcut: Equatable {
         }
         guard let lockPath = next(), let stanza = next(), let dataDirectory = next(),
             let systemIdentifier = next().flatMap({ UInt64($0) }), let queueLength = next().flatMap({ Int($0) }),
-            let begin = next(), let file = next(), let console = next(), let timestamps = next(),
+            let launcher = next(), let agent = next(), let agentSocket = next(),
+            let timeout = next().flatMap({ Int($0) }), (0...86_400_000).contains(timeout), let begin = next(),
+            let file = next(),
+            let console = next(), let timestamps = next(),
             next() == Self.tail, rest.isEmpty
         else { return nil }
         self.program = program
@@ -90,6 +102,10 @@ package struct ArchiveShortcut: Equatable {
         self.dataDirectory = dataDirectory
         self.systemIdentifier = systemIdentifier
         self.queueLength = queueLength
+        isForLauncher = launcher == "y"
+        isForAgent = agent == "y"
+        self.agentSocket = agentSocket
+        self.timeout = timeout
         log = ArchiveCallLog(
             begin: begin, file: file, toConsole: console == "y", hasTimestamps: timestamps == "y")
     }

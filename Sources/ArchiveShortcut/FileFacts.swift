@@ -22,6 +22,13 @@ package struct FileFacts {
         changed = facts.st_ctim.tv_sec
     }
 
+    /// Whether two paths lead to one file or directory.
+    package static func isSameFile(_ left: String, _ right: String) -> Bool {
+        var (one, other) = (stat(), stat())
+        return stat(left, &one) == 0 && stat(right, &other) == 0 && one.st_dev == other.st_dev
+            && one.st_ino == other.st_ino
+    }
+
     /// All bytes of a file; nil when it cannot be read or has more than `limit`.
     package static func contents(_ path: String, limit: Int = 1 << 20, ownedBy owner: uid_t? = nil) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -5,6 +5,7 @@ package struct SpoolAnswer {
     private let call: ArchiveCall
     private let shortcut: ArchiveShortcut
     private let spool: String
+    private let user: uid_t
 
     /// nil when there is any doubt: then the program itself must answer.
     /// - Parameters:
@@ -18,12 +19,13 @@ package struct SpoolAnswer {
         let root = SpoolHint.path(call)
         let path = ArchiveShortcut.path(spoolPath: root, stanza: stanza, kind: call.kind)
         guard let bytes = FileFacts.contents(path, ownedBy: user), let shortcut = ArchiveShortcut(bytes),
-            shortcut.program == program, shortcut.words == call.words, shortcut.stanza == stanza,
+            shortcut.isForLauncher, shortcut.program == program, shortcut.words == call.words,
+            shortcut.stanza == stanza,
             let relevant = ArchiveEnvironment.relevant(environment), shortcut.environment == relevant,
-            shortcut.files.allSatisfy({ FileFacts($0.path)?.text == $0.facts }),
-            FileFacts.systemIdentifier(dataDirectory: shortcut.dataDirectory) == shortcut.systemIdentifier
+            shortcut.holds
         else { return nil }
         self.call = call
+        self.user = user
         self.shortcut = shortcut
         spool = "\(root)/archive/\(stanza)/\(call.kind == .push ? "out" : "in")"
     }
@@ -38,7 +40,7 @@ package struct SpoolAnswer {
             guard descriptor >= 0 else { return nil }
             log = descriptor
         }
-        guard let message = call.kind == .push ? pushed() : taken() else {
+        guard let message = call.kind == .push ? pushed() ?? pushedByAgent() : taken() else {
             if let log { close(log) }
             return nil
         }
@@ -48,17 +50,35 @@ package struct SpoolAnswer {
 
     /// What there is to say when the file has been pushed without a warning.
     private func pushed() -> String? {
-        for name in [shortcut.stanza, "all"] {
-            guard access("\(shortcut.lockPath)/\(name).stop", F_OK) != 0, errno == ENOENT else { return nil }
+        guard !shortcut.isStopped, let file = waitingFile(), let done = status("\(spool)/\(file.name).ok"),
+            done.st_size == 0, !isBefore(done, file.ready)
+        else { return nil }
+        return "pushed WAL file '\(file.name)' to the archive asynchronously"
+    }
+
+    /// As ``pushed()``, after the agent has pushed it.
+    private func pushedByAgent() -> String? {
+        guard shortcut.isForAgent, !shortcut.agentSocket.isEmpty, !shortcut.isStopped, let file = waitingFile(),
+            file.directory == shortcut.walDirectory
+        else { return nil }
+        // What has been told of the file with a warning is the program's.
+        if let done = status("\(spool)/\(file.name).ok"), !isBefore(done, file.ready) { return nil }
+        let request = AgentRequest(stanza: shortcut.stanza, fileName: String(file.name))
+        guard AgentSocket(path: shortcut.agentSocket, user: user).ask(request, timeout: shortcut.timeout) else {
+            return nil
         }
+        // The spool is the proof, not the agent's word.
+        return pushed()
+    }
+
+    /// The file that PostgreSQL calls for; nil when it does not wait.
+    private func waitingFile() -> (directory: Substring, name: Substring, ready: stat)? {
         let path = absolute(call.parameters[0])
         guard let slash = path.lastIndex(of: "/") else { return nil }
-        let name = path[path.index(after: slash)...]
+        let (directory, name) = (path[..<slash], path[path.index(after: slash)...])
         // An .ok that is older than .ready is of a file that had the name before.
-        guard !name.isEmpty, let done = status("\(spool)/\(name).ok"), done.st_size == 0,
-            let ready = status("\(path[..<slash])/archive_status/\(name).ready"), !isBefore(done, ready)
-        else { return nil }
-        return "pushed WAL file '\(name)' to the archive asynchronously"
+        guard !name.isEmpty, let ready = status("\(directory)/archive_status/\(name).ready") else { return nil }
+        return (directory, name, ready)
     }
 
     /// What there is to say when the segment was moved from the spool, and enough is left there.

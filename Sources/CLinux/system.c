@@ -9,6 +9,9 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 int linux_rename_no_replace(const char *from, const char *to) {
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
@@ -48,6 +51,13 @@ int linux_spawn_session(pid_t *process, const char *path, char *const arguments[
     posix_spawnattr_destroy(&attributes);
     return status;
 }
+
+// glibc has no pidfd_open before 2.36.
+int linux_pidfd_open(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
+int linux_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int linux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC | O_NONBLOCK); }
 
 int linux_disable_core_dumps(void) {
     struct rlimit none = {0, 0};

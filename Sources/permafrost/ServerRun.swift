@@ -1,3 +1,4 @@
+import ArchiveAgent
 import BackupEngine
 import BackupModel
 import Glibc
@@ -49,7 +50,9 @@ struct ServerRun {
         let port = try await server.start()
         let monitorServer = try await MonitorComposition.serve(monitor, configuration, logger)
         logger.notice("serving on \(configuration.string(.tlsServerAddress) ?? "localhost"), port \(port)")
+        let archiving = try archiveAgent()
         hangUp.set { [logger, programPath = configuration.programPath] in
+            archiving?.tryAgain()
             ServiceManager.tell("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.microseconds())")
             do throws(BackupError) {
                 try server.reload()
@@ -68,6 +71,7 @@ struct ServerRun {
             await runner?.prune()
         }
         hangUp.set(nil)
+        archiving?.stop()
         ServiceManager.tell("STOPPING=1")
         monitor.stop()
         logger.notice("stopping: requests that run have \(Self.farewell.components.seconds)s to end")
@@ -99,6 +103,14 @@ struct ServerRun {
         let runner = JobRunner(store, options, logger: logger) { ended.add($0) }
         try await runner.recover()
         return runner
+    }
+
+    /// nil on a repository host, which has no PostgreSQL.
+    private func archiveAgent() throws(BackupError) -> ArchiveAgent? {
+        guard configuration.command == .agent, let spool = configuration.string(.spoolPath),
+            let socket = configuration.string(.agentSocket)
+        else { return nil }
+        return try ArchiveAgent(spoolPath: spool, socketPath: socket, logger: logger)
     }
 
     /// What stays when the configuration is read again.

@@ -6,7 +6,8 @@ import PostgresFormats
 import RepositoryStorage
 import Telemetry
 
-/// Leaves for the launcher what it needs to answer the next call from the spool by itself.
+/// Leaves for the launcher what it needs to answer the next call from the spool by itself, and for the agent what it needs
+/// to push ahead as the call means it.
 struct ShortcutWriter {
     private let configuration: Configuration
     /// Seconds since 1970.
@@ -29,12 +30,12 @@ struct ShortcutWriter {
         try? LocalFile.writeDurably(path, bytes, mode: 0o640)
     }
 
-    /// nil when a call has something to say that the launcher cannot know.
+    /// nil when it would be of no use to the launcher or the agent.
     private func make(stanza: String) -> (ArchiveCall.Kind, ArchiveShortcut)? {
-        guard configuration.bool(.archiveAsync), configuration.role == .main, configuration.warnings.isEmpty,
-            configuration.string(.logFormat) ?? "text" == "text", !isLogged(.logLevelStderr, .off),
+        guard configuration.bool(.archiveAsync), configuration.role == .main,
             let call = ArchiveCall(CommandLine.arguments), call.kind.rawValue == configuration.command.rawValue,
             call.parameters == configuration.parameters,
+            isForLauncher || call.kind == .push,
             let environment = ArchiveEnvironment.relevant(
                 ProgramPath.environment().map { "\($0.key)=\($0.value)" }),
             let program = realpath("/proc/self/exe", nil)
@@ -56,8 +57,21 @@ struct ShortcutWriter {
         shortcut.systemIdentifier = control.systemIdentifier
         shortcut.queueLength = ArchiveGetQueue.length(
             queueSize: configuration.size(.archiveGetQueueMax) ?? 0, segmentSize: control.walSegmentSize)
+        shortcut.isForLauncher = isForLauncher
+        // Where PostgreSQL runs its commands.
+        shortcut.isForAgent = FileFacts.isSameFile(".", dataDirectory)
+        shortcut.agentSocket = configuration.string(.agentSocket) ?? ""
+        if let timeout = configuration.duration(.archiveTimeout) {
+            shortcut.timeout = Int(timeout / .milliseconds(1))
+        }
         shortcut.log = log(stanza: stanza)
         return (call.kind, shortcut)
+    }
+
+    /// False when a call has something to say that the launcher cannot know.
+    private var isForLauncher: Bool {
+        configuration.warnings.isEmpty && configuration.string(.logFormat) ?? "text" == "text"
+            && !isLogged(.logLevelStderr, .off)
     }
 
     /// nil when one may have changed after it was read: times have a resolution, and clocks go wrong.

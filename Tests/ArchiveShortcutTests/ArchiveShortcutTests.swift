@@ -49,6 +49,10 @@ import Testing
         shortcut.dataDirectory = "/d"
         shortcut.systemIdentifier = .max
         shortcut.queueLength = 8
+        shortcut.isForLauncher = false
+        shortcut.isForAgent = false
+        shortcut.agentSocket = "/run/a.sock"
+        shortcut.timeout = 5
         shortcut.log = ArchiveCallLog(begin: "begin", file: "/log", toConsole: true, hasTimestamps: false)
         return shortcut
     }
@@ -65,9 +69,17 @@ import Testing
         #expect(ArchiveShortcut(Array("other\0".utf8) + bytes) == nil)
     }
 
+    @Test func aTimeThatIsNoneIsRefused() {
+        for timeout in [-1, 86_400_001, .max] {
+            var shortcut = Self.full
+            shortcut.timeout = timeout
+            #expect(ArchiveShortcut(shortcut.bytes) == nil)
+        }
+    }
+
     @Test func countsThatAreTooLargeAreNoTrap() {
         for count in ["-1", "9223372036854775807", "99999999999999999999", "x", ""] {
-            #expect(ArchiveShortcut(Array("permafrost archive shortcut 1\0/p\0\(count)\0".utf8)) == nil)
+            #expect(ArchiveShortcut(Array("permafrost archive shortcut 2\0/p\0\(count)\0".utf8)) == nil)
         }
     }
 
@@ -92,67 +104,68 @@ import Testing
     }
 }
 
-/// What the launcher answers, and what it leaves to the program.
-@Suite struct SpoolAnswerTests {
-    /// A spool with one segment pushed and five fetched, and a shortcut for both commands.
-    private struct Place {
-        let root: String
-        let segment = "000000010000000000000001"
-        var config: String { "\(root)/c.conf" }
-        var push: [String] { ["pf", "--config=\(config)", "--stanza=main", "archive-push", "pg_wal/\(segment)"] }
-        var get: [String] { ["pf", "--config=\(config)", "--stanza=main", "archive-get", segment, "pg_wal/R"] }
+/// A spool with one segment pushed and five fetched, and a shortcut for both commands.
+struct Place {
+    let root: String
+    let segment = "000000010000000000000001"
+    var config: String { "\(root)/c.conf" }
+    var push: [String] { ["pf", "--config=\(config)", "--stanza=main", "archive-push", "pg_wal/\(segment)"] }
+    var get: [String] { ["pf", "--config=\(config)", "--stanza=main", "archive-get", segment, "pg_wal/R"] }
+    var done: String { "spool/archive/main/out/\(segment).ok" }
 
-        init() throws {
-            root = FileManager.default.temporaryDirectory.appending(path: "shortcut-\(UUID().uuidString)").path
-            for name in [
-                "spool/archive/main/in", "spool/archive/main/out", "lock", "d/global", "d/pg_wal/archive_status",
-            ] {
-                try FileManager.default.createDirectory(
-                    atPath: "\(root)/\(name)", withIntermediateDirectories: true)
-            }
-            try write("c.conf", "[global]\nspool-path=\(root)/spool\n")
-            try write("d/global/pg_control", "12345678")
-            try write("d/pg_wal/archive_status/\(segment).ready", "")
-            try write("spool/archive/main/out/\(segment).ok", "")
-            for number in 1...5 { try write("spool/archive/main/in/00000001000000000000000\(number)", "w\(number)") }
-            try leave()
+    init() throws {
+        root = FileManager.default.temporaryDirectory.appending(path: "shortcut-\(UUID().uuidString)").path
+        for name in [
+            "spool/archive/main/in", "spool/archive/main/out", "lock", "d/global", "d/pg_wal/archive_status",
+        ] {
+            try FileManager.default.createDirectory(
+                atPath: "\(root)/\(name)", withIntermediateDirectories: true)
         }
-
-        func write(_ name: String, _ text: String) throws {
-            try text.write(toFile: "\(root)/\(name)", atomically: false, encoding: .utf8)
-        }
-
-        func leave(_ change: (inout ArchiveShortcut) -> Void = { _ in }) throws {
-            for arguments in [push, get] {
-                let call = try #require(ArchiveCall(arguments))
-                var shortcut = ArchiveShortcut()
-                shortcut.program = "/p"
-                shortcut.words = call.words
-                shortcut.files = [
-                    .init(path: config, facts: try #require(FileFacts(config)).text),
-                    .init(path: "\(root)/absent", facts: "-"),
-                ]
-                shortcut.lockPath = "\(root)/lock"
-                shortcut.stanza = "main"
-                shortcut.dataDirectory = "\(root)/d"
-                shortcut.systemIdentifier = try #require(FileFacts.systemIdentifier(dataDirectory: "\(root)/d"))
-                shortcut.queueLength = 8
-                change(&shortcut)
-                let path = ArchiveShortcut.path(spoolPath: "\(root)/spool", stanza: "main", kind: call.kind)
-                try Data(shortcut.bytes).write(to: URL(filePath: path))
-                chmod(path, 0o640)
-                if geteuid() == 0 { chown(path, SpoolAnswerTests.user, SpoolAnswerTests.user) }
-            }
-        }
-
-        func answer(_ arguments: [String], environment: [String] = [], program: String = "/p") -> Int32? {
-            SpoolAnswer(
-                arguments: arguments, environment: environment, program: program, user: SpoolAnswerTests.user)?.give()
-        }
-
-        func remove() { try? FileManager.default.removeItem(atPath: root) }
+        try write("c.conf", "[global]\nspool-path=\(root)/spool\n")
+        try write("d/global/pg_control", "12345678")
+        try write("d/pg_wal/archive_status/\(segment).ready", "")
+        try write("spool/archive/main/out/\(segment).ok", "")
+        for number in 1...5 { try write("spool/archive/main/in/00000001000000000000000\(number)", "w\(number)") }
+        try leave()
     }
 
+    func write(_ name: String, _ text: String) throws {
+        try text.write(toFile: "\(root)/\(name)", atomically: false, encoding: .utf8)
+    }
+
+    func leave(_ change: (inout ArchiveShortcut) -> Void = { _ in }) throws {
+        for arguments in [push, get] {
+            let call = try #require(ArchiveCall(arguments))
+            var shortcut = ArchiveShortcut()
+            shortcut.program = "/p"
+            shortcut.words = call.words
+            shortcut.files = [
+                .init(path: config, facts: try #require(FileFacts(config)).text),
+                .init(path: "\(root)/absent", facts: "-"),
+            ]
+            shortcut.lockPath = "\(root)/lock"
+            shortcut.stanza = "main"
+            shortcut.dataDirectory = "\(root)/d"
+            shortcut.systemIdentifier = try #require(FileFacts.systemIdentifier(dataDirectory: "\(root)/d"))
+            shortcut.queueLength = 8
+            change(&shortcut)
+            let path = ArchiveShortcut.path(spoolPath: "\(root)/spool", stanza: "main", kind: call.kind)
+            try Data(shortcut.bytes).write(to: URL(filePath: path))
+            chmod(path, 0o640)
+            if geteuid() == 0 { chown(path, SpoolAnswerTests.user, SpoolAnswerTests.user) }
+        }
+    }
+
+    func answer(_ arguments: [String], environment: [String] = [], program: String = "/p") -> Int32? {
+        SpoolAnswer(
+            arguments: arguments, environment: environment, program: program, user: SpoolAnswerTests.user)?.give()
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: root) }
+}
+
+/// What the launcher answers, and what it leaves to the program.
+@Suite struct SpoolAnswerTests {
     /// Some user other than root, for whom nothing would be answered.
     static let user: uid_t = geteuid() == 0 ? 65534 : geteuid()
 
@@ -193,7 +206,7 @@ import Testing
 
     private enum Change: String, CaseIterable {
         case words, environment, secret, program, config, newConfig, stanzaStop, allStop, warning, notPushed, newer
-        case notReady, cluster, noCluster, writable, owner, torn
+        case notReady, cluster, noCluster, writable, owner, torn, agentOnly
     }
 
     @Test("any doubt is for the program", arguments: Change.allCases)
@@ -203,7 +216,7 @@ import Testing
         var push = place.push
         var environment: [String] = []
         var program = "/p"
-        let done = "spool/archive/main/out/\(place.segment).ok"
+        let done = place.done
         let ready = "d/pg_wal/archive_status/\(place.segment).ready"
         let shortcut = "\(place.root)/spool/archive/main/archive-push.shortcut"
         switch change {
@@ -226,6 +239,7 @@ import Testing
             guard geteuid() == 0 else { return }
             chown(shortcut, 1, 1)
         case .torn: truncate(shortcut, 100)
+        case .agentOnly: try place.leave { $0.isForLauncher = false }
         }
         #expect(place.answer(push, environment: environment, program: program) == nil)
         #expect(place.answer(place.push, environment: [], program: "/q") == nil)

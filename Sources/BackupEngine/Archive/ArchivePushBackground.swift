@@ -44,7 +44,9 @@ package struct ArchivePushBackground: Sendable {
         let processes = max(1, context.configuration.integer(.processMax) ?? 1)
         let writer = try ArchiveWriter(
             context, dataDirectory: ArchivePush.dataDirectory(context), processes: processes)
-        let queue = try plan(segmentSize: writer.segmentSize)
+        let queue = try ArchivePushQueue(
+            walDirectory: walDirectory, spool, segmentSize: writer.segmentSize ?? 16 << 20,
+            batchSize: context.configuration.size(.archivePushBatchSize) ?? 16 << 30)
         try spool.remove(queue.stale)
         guard let first = queue.files.first, let last = queue.files.last else {
             context.logger.notice("no WAL files are ready")
@@ -80,23 +82,6 @@ package struct ArchivePushBackground: Sendable {
         let state = findings.state.withLock { $0 }
         let failures = state.down.sorted { $0.key < $1.key }.map(\.value) + (state.stop.map { [$0] } ?? [])
         if let failure = combined(failures) { throw failure }
-    }
-
-    private func plan(segmentSize: UInt64?) throws(BackupError) -> ArchivePushQueue {
-        let statusDirectory = "\(walDirectory)/archive_status"
-        guard let ready = try LocalDirectory.names(statusDirectory) else {
-            throw BackupError(
-                .pathMissing, "'\(statusDirectory)' does not exist", hint: "archive_command must pass %p")
-        }
-        var spooled: [String] = []
-        for name in try spool.names() {
-            let file = name.hasSuffix(SpoolStatus.doneSuffix) ? name.dropLast(SpoolStatus.doneSuffix.utf8.count) : ""
-            if !file.isEmpty, try spool.removeOutdated(String(file), statusDirectory: statusDirectory) { continue }
-            spooled.append(name)
-        }
-        return ArchivePushQueue(
-            ready: ready, spooled: spooled, segmentSize: segmentSize ?? 16 << 20,
-            batchSize: context.configuration.size(.archivePushBatchSize) ?? 16 << 30)
     }
 
     /// - Parameter limit: when it is exceeded: the file counts as pushed, whatever fails.

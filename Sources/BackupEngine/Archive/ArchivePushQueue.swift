@@ -1,3 +1,4 @@
+package import BackupModel
 import PostgresFormats
 
 /// What one background push is to do, from the names that are there.
@@ -42,6 +43,24 @@ package struct ArchivePushQueue: Equatable, Sendable {
             }
         }
         stale.sort()
+    }
+
+    /// What is there now. Takes the `.ok` files out of the spool that speak of a file that had the name before. Blocking.
+    package init(
+        walDirectory: String, _ spool: ArchiveSpool, segmentSize: UInt64, batchSize: UInt64
+    ) throws(BackupError) {
+        let statusDirectory = "\(walDirectory)/archive_status"
+        guard let ready = try LocalDirectory.names(statusDirectory) else {
+            throw BackupError(
+                .pathMissing, "'\(statusDirectory)' does not exist", hint: "archive_command must pass %p")
+        }
+        var spooled: [String] = []
+        for name in try spool.names() {
+            let file = name.hasSuffix(SpoolStatus.doneSuffix) ? name.dropLast(SpoolStatus.doneSuffix.utf8.count) : ""
+            if !file.isEmpty, try spool.removeOutdated(String(file), statusDirectory: statusDirectory) { continue }
+            spooled.append(name)
+        }
+        self.init(ready: ready, spooled: spooled, segmentSize: segmentSize, batchSize: batchSize)
     }
 
     package static let readySuffix = ".ready"

@@ -72,6 +72,7 @@ package enum OptionName: String, CaseIterable, Sendable {
     case logPath = "log-path"
     case logSubprocess = "log-subprocess"
     case logTimestamp = "log-timestamp"
+    case agentSocket = "agent-socket"
     case archiveAsync = "archive-async"
     case archiveGetQueueMax = "archive-get-queue-max"
     case archiveHeaderCheck = "archive-header-check"

@@ -20,6 +20,13 @@ void linux_return_blocks_from(int size);
 /// flock(2); Swift sees only the structure of that name. 0, or -1 with errno.
 int linux_flock(int descriptor, int operation);
 
+/// A descriptor that poll(2) finds readable when the process has ended; -1 with errno, as where the kernel has none.
+int linux_pidfd_open(pid_t process);
+
+/// accept4(2) and pipe2(2): what they give never blocks, and is closed in programs that are started.
+int linux_accept(int listener);
+int linux_pipe(int ends[2]);
+
 /// Starts a program in a session of its own, with standard input on /dev/null, standard output and error on these
 /// descriptors (-1: on /dev/null too), no other descriptor, and no signal blocked. 0, or an errno.
 int linux_spawn_session(pid_t *process, const char *path, char *const arguments[], char *const environment[],

@@ -3,6 +3,7 @@ import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
+import RepositoryStorage
 import Synchronization
 
 /// An HTTP/1.1 server: over TLS 1.3 with certificates on both sides, over a socket in the file system, or plain.

@@ -2,6 +2,10 @@ extension OptionDefinition {
     /// How WAL is archived and backups are made.
     static let archiveAndBackup: [OptionDefinition] = [
         OptionDefinition(
+            .agentSocket, .path, .global, [.agent, .archivePush], default: "/run/permafrost/agent.sock",
+            example: "/run/permafrost/main.sock",
+            summary: "socket at which archive-push asks an agent on the same host"),
+        OptionDefinition(
             .archiveAsync, .bool, .global, [.archiveGet, .archivePush], default: "n",
             summary: "push and fetch WAL in the background, ahead of PostgreSQL"),
         OptionDefinition(

@@ -1,15 +1,21 @@
-import BackupModel
+package import BackupModel
 import Glibc
 
-/// The file of a Unix socket. The socket is made beside its place and moved there when its mode is right, so that nobody
+/// The file of a Unix socket. Blocking. The socket is made beside its place and moved there when its mode is right, so that nobody
 /// finds it with another.
-struct SocketFile: Sendable {
-    let path: String
-    let mode: UInt32
-    var temporary: String { path + ".new" }
+package struct SocketFile: Sendable {
+    package let path: String
+    package let mode: UInt32
+    /// Where the server makes it, between ``prepare()`` and ``publish()``.
+    package var temporary: String { path + ".new" }
+
+    package init(path: String, mode: UInt32) {
+        self.path = path
+        self.mode = mode
+    }
 
     /// - Throws: when a server listens there, when something else is there, when the path is too long.
-    func prepare() throws(BackupError) {
+    package func prepare() throws(BackupError) {
         // sun_path, with its final zero.
         guard temporary.utf8.count < 108 else {
             throw BackupError(
@@ -27,7 +33,7 @@ struct SocketFile: Sendable {
     }
 
     /// Gives the socket that was made at `temporary` its mode and its place.
-    func publish() throws(BackupError) {
+    package func publish() throws(BackupError) {
         guard chmod(temporary, mode_t(mode)) == 0, rename(temporary, path) == 0 else {
             let reason = String(cString: strerror(errno))
             unlink(temporary)
@@ -35,7 +41,7 @@ struct SocketFile: Sendable {
         }
     }
 
-    func remove() { unlink(path) }
+    package func remove() { unlink(path) }
 
     private func isLive() throws(BackupError) -> Bool {
         let descriptor = socket(
