@@ -43,7 +43,7 @@ struct ServerRun {
             locks: HostLocks(
                 lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
                 now: ObjectStoreContext.now),
-            sessions: ServerSessions(spoolPath: spool))
+            sessions: ServerSessions(spoolPath: spool) { [logger] in logger.notice("\($0)") })
         let handler = HostHandler(try parts.services(configuration))
         let server = HTTPServer(try options(parts.threads), handler: handler)
         serving.set(server)

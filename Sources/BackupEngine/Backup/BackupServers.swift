@@ -91,6 +91,7 @@ package struct BackupServers {
                 "the primary is '\(remote.status.place)', and without a standby, and backup-standby, its files are not read from here",
                 hint: "run the backup on that host, or use backup-standby")
         }
+        context.logger.notice("the primary is '\(remote.status.place)': the agent there starts and stops the backup")
         return try await servers.open(remote.key)
     }
 

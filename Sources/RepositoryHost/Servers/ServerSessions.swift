@@ -12,12 +12,18 @@ package final class ServerSessions: Sendable {
     private let limit: Int
     private let lifetime: Duration
     private let spoolPath: String
+    private let log: @Sendable (String) -> Void
 
     /// - Parameters:
     ///   - spoolPath: a directory for listings.
     ///   - lifetime: of a session that nothing is asked of. Longer than clients try to get through.
     ///   - limit: at once, of all clients.
-    package init(spoolPath: String, lifetime: Duration = .seconds(300), limit: Int = 8) {
+    ///   - log: is told who begins and ends one.
+    package init(
+        spoolPath: String, lifetime: Duration = .seconds(300), limit: Int = 8,
+        log: @escaping @Sendable (String) -> Void = { _ in }
+    ) {
+        self.log = log
         self.spoolPath = spoolPath
         self.lifetime = lifetime
         self.limit = limit
@@ -39,6 +45,7 @@ package final class ServerSessions: Sendable {
             }
             let session = ServerSession(stanza: stanza, client: client, spoolPath: spoolPath, connector: connector)
             sessions[key] = session
+            log("client '\(client)' begins a session with PostgreSQL of stanza '\(stanza)'")
             return session
         }
     }
@@ -49,7 +56,9 @@ package final class ServerSessions: Sendable {
     }
 
     func close(_ id: String, stanza: String, client: String) {
-        sessions.withLock { $0.removeValue(forKey: Key(client: client, stanza: stanza, id: id)) }?.close()
+        if let session = sessions.withLock({ $0.removeValue(forKey: Key(client: client, stanza: stanza, id: id)) }) {
+            end(session, "it is closed")
+        }
     }
 
     /// Ends those that nothing was asked of for long: to be called now and then.
@@ -60,7 +69,7 @@ package final class ServerSessions: Sendable {
             for key in old.keys { sessions[key] = nil }
             return old.values
         }
-        for session in old { session.close() }
+        for session in old { end(session, "nothing came for \(lifetime.components.seconds)s") }
     }
 
     package func endAll() {
@@ -68,6 +77,11 @@ package final class ServerSessions: Sendable {
             defer { sessions = [:] }
             return Array(sessions.values)
         }
-        for session in all { session.close() }
+        for session in all { end(session, "the agent stops") }
+    }
+
+    private func end(_ session: ServerSession, _ reason: String) {
+        session.close()
+        log("the session of client '\(session.client)' with PostgreSQL of stanza '\(session.stanza)' ends: \(reason)")
     }
 }
