@@ -65,9 +65,15 @@ struct CommandRun {
         // By itself the allocator raises the size from which on blocks go back to the system as it goes, and keeps tables
         // of a million files as holes. For segments of WAL, one like the other, that is just right.
         if configuration.command != .archivePush, configuration.command != .archiveGet {
-            linux_return_blocks_from(64 << 10)
+            // What goes over a network comes and goes in blocks of hundreds of kilobytes, which are not to be new each time.
+            linux_return_blocks_from(isAmongHosts ? 1 << 20 : 64 << 10)
         }
         return try await configuration.withForcedVersion { try await runCommand() }
+    }
+
+    private var isAmongHosts: Bool {
+        CommandSet.serving.contains(configuration.command.asSet)
+            || configuration.configuredRepositoryKeys.contains { configuration.string(.repoHost, $0) != nil }
     }
 
     private func runCommand() async throws -> Int32 {
