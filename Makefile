@@ -14,6 +14,8 @@ PURE = ArchiveShortcut|BackupModel|Checksums|PostgresFormats|RepositoryFormats|S
 LOCAL = ArchiveAgent|CertificateAuthority|Jobs|Monitoring|ObjectStorage|RepositoryHost
 # Alone: ten thousand connections, and peers that wait for each other.
 NETWORK = HTTP
+# Alone: leases that are a matter of seconds, and kubectl.
+CLUSTER = KubernetesClient
 SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|Interop
 # A target may use only what Package.swift says it uses.
 TEST = swift test --explicit-target-dependency-import-check error
@@ -42,6 +44,7 @@ test-pure: ## tests without servers
 	$(TEST) --filter '^($(PURE))Tests\.'
 	$(TEST) --skip-build --filter '^($(LOCAL))Tests\.'
 	$(TEST) --skip-build --filter '^($(NETWORK))Tests\.'
+	$(TEST) --skip-build --filter '^($(CLUSTER))Tests\.'
 
 test-servers: ## tests with PostgreSQL, pgBackRest and the programs in bin/, which must have been built
 	$(TEST) --no-parallel --filter '^($(SERVER_SUITES))Tests\.'

@@ -71,6 +71,11 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
             ]),
         .target(
+            name: "KubernetesClient",
+            dependencies: [
+                "BackupModel", "HTTP", "RepositoryStorage", .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        .target(
             name: "CertificateAuthority",
             dependencies: [
                 "BackupModel", "RepositoryStorage",
@@ -145,6 +150,12 @@ let package = Package(
             ]),
         .testTarget(
             name: "ObjectStorageTests", dependencies: ["HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"]),
+        // An API server of Kubernetes in memory, which programs of others take for one.
+        .target(
+            name: "KubernetesTestServer", dependencies: ["BackupModel", "HTTP"], path: "Tests/KubernetesTestServer"),
+        .testTarget(
+            name: "KubernetesClientTests",
+            dependencies: ["BackupModel", "HTTP", "KubernetesClient", "KubernetesTestServer", "RepositoryStorage"]),
         // The contract's tests are StorageTests' own, by links.
         .testTarget(
             name: "RepositoryHostTests",

@@ -9,18 +9,26 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
     /// Of members with one name, the last.
     case object([String: ServiceJSON])
 
-    private static let deepest = 32
-
-    /// nil for what is no JSON, is followed by something, or is nested more than 32 deep.
-    package init?(_ bytes: [UInt8]) {
-        var reader = Reader(rest: bytes[...])
+    /// nil for what is no JSON, is followed by something, or is nested deeper than `deepest`.
+    package init?(_ bytes: [UInt8], deepest: Int = 32) {
+        var reader = Reader(rest: bytes[...], deepest: deepest)
         guard let value = reader.value(depth: 0), reader.isAtEnd else { return nil }
         self = value
     }
 
-    /// A member of an object.
+    /// A member of an object. Setting makes an object of anything else; nil removes.
     package subscript(key: String) -> ServiceJSON? {
-        if case .object(let members) = self { members[key] } else { nil }
+        get { if case .object(let members) = self { members[key] } else { nil } }
+        set {
+            guard case .object(var members) = self else {
+                if let newValue { self = .object([key: newValue]) }
+                return
+            }
+            // Not held twice while it is changed.
+            self = .null
+            members[key] = newValue
+            self = .object(members)
+        }
     }
 
     /// Text, or a number as it was written: services quote numbers of 64 bits.
@@ -67,6 +75,7 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
 
     private struct Reader {
         var rest: ArraySlice<UInt8>
+        let deepest: Int
 
         var isAtEnd: Bool { rest.allSatisfy(Self.isSpace) }
 
@@ -83,7 +92,7 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
 
         /// nil when malformed.
         mutating func value(depth: Int) -> ServiceJSON? {
-            guard depth <= ServiceJSON.deepest else { return nil }
+            guard depth <= deepest else { return nil }
             if take("\"") { return text().map(ServiceJSON.text) }
             if take("{") { return object(depth) }
             if take("[") { return array(depth) }

@@ -76,13 +76,14 @@ package final class NetworkTransport: HTTPTransport {
     private func configuration(_ proxy: ProxyRules.Proxy?) -> HTTPClient.Configuration {
         var configuration = HTTPClient.Configuration(tlsConfiguration: tls, redirectConfiguration: .disallow)
         let timeout = TimeAmount.nanoseconds(options.timeout.nanoseconds)
-        configuration.timeout = .init(connect: timeout, read: timeout, write: timeout)
+        let connect = TimeAmount.nanoseconds((options.connectTimeout ?? options.timeout).nanoseconds)
+        configuration.timeout = .init(connect: connect, read: timeout, write: timeout)
         configuration.connectionPool.idleTimeout = Self.idleTime
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = options.connections
         // Whoever sends repeats requests, and tells why the last attempt failed.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
-        if options.certificateFile != nil || options.minimumTLS == .v13 {
+        if tls.privateKey != nil || options.minimumTLS == .v13 {
             configuration.http1_1ConnectionDebugInitializer = { [refusals] in refusals.observe($0) }
         }
         configuration.decompression = .disabled
@@ -119,11 +120,14 @@ package final class NetworkTransport: HTTPTransport {
         if !options.verifiesPeer { tls.certificateVerification = .none }
         if let ciphers = options.ciphers { tls.cipherSuites = try CipherList.validated(ciphers) }
         try setCertificate(options, &tls)
-        guard options.caFile != nil || options.caPath != nil else { return (tls, []) }
+        guard options.caFile != nil || options.caPath != nil || options.caBytes != nil else { return (tls, []) }
         var roots: [NIOSSLCertificate] = []
+        if let bytes = options.caBytes {
+            roots = try CertificateFiles.certificates(bytes, from: "the authority's certificates")
+        }
         if let file = options.caFile {
             do {
-                roots = try NIOSSLCertificate.fromPEMFile(file)
+                roots += try NIOSSLCertificate.fromPEMFile(file)
             } catch {
                 throw BackupError(
                     .fileRead, "unable to read certificates from '\(file)': \(error)",
@@ -148,6 +152,19 @@ package final class NetworkTransport: HTTPTransport {
     private static func setCertificate(
         _ options: TransportOptions, _ tls: inout TLSConfiguration
     ) throws(BackupError) {
+        if let certificate = options.certificateBytes, let key = options.keyBytes {
+            let chain = try CertificateFiles.certificates(certificate, from: "the client certificate")
+            let privateKey = try CertificateFiles.key(key.revealed, from: "the client key")
+            try CertificateFiles.check(
+                chain[0], privateKey, "the client key does not fit the client certificate",
+                hint: "both must be of the same issue")
+            tls.certificateChain = chain.map { .certificate($0) }
+            tls.privateKey = .privateKey(privateKey)
+            return
+        }
+        guard options.certificateBytes == nil, options.keyBytes == nil else {
+            throw BackupError(.optionInvalid, "a client certificate needs its key, and a key its certificate")
+        }
         guard let certificateFile = options.certificateFile, let keyFile = options.keyFile else {
             guard options.certificateFile == nil, options.keyFile == nil else {
                 throw BackupError(.optionInvalid, "a client certificate needs its key, and a key its certificate")

@@ -7,28 +7,36 @@ import RepositoryStorage
 enum CertificateFiles {
     /// All certificates of a PEM file, at least one.
     static func certificates(_ path: String) throws(BackupError) -> [NIOSSLCertificate] {
-        let bytes = try LocalFile.readAll(path, limit: limit)
+        try certificates(try LocalFile.readAll(path, limit: limit), from: "'\(path)'")
+    }
+
+    /// - Parameter source: as messages name it.
+    static func certificates(_ bytes: [UInt8], from source: String) throws(BackupError) -> [NIOSSLCertificate] {
         let certificates: [NIOSSLCertificate]
         do {
             certificates = try NIOSSLCertificate.fromPEMBytes(bytes)
         } catch {
             throw BackupError(
-                .fileInvalid, "unable to read certificates from '\(path)'",
+                .fileInvalid, "unable to read certificates from \(source)",
                 hint: "it must hold certificates in PEM form")
         }
-        guard !certificates.isEmpty else { throw BackupError(.fileInvalid, "no certificate in '\(path)'") }
+        guard !certificates.isEmpty else { throw BackupError(.fileInvalid, "no certificate in \(source)") }
         return certificates
     }
 
     /// - Throws: when others may read it too: a key of ours must be 0600 or less, one of root's 0640 or less.
     static func key(_ path: String) throws(BackupError) -> NIOSSLPrivateKey {
         try checkMode(path)
-        let bytes = try LocalFile.readAll(path, limit: limit)
+        return try key(try LocalFile.readAll(path, limit: limit), from: "'\(path)'")
+    }
+
+    /// - Parameter source: as messages name it.
+    static func key(_ bytes: [UInt8], from source: String) throws(BackupError) -> NIOSSLPrivateKey {
         do {
             return try NIOSSLPrivateKey(bytes: bytes, format: .pem)
         } catch {
             throw BackupError(
-                .fileInvalid, "unable to read a private key from '\(path)'",
+                .fileInvalid, "unable to read a private key from \(source)",
                 hint: "it must hold a key in PEM form that has no passphrase")
         }
     }
@@ -37,15 +45,21 @@ enum CertificateFiles {
     static func check(
         _ certificate: NIOSSLCertificate, _ certificatePath: String, _ key: NIOSSLPrivateKey, _ keyPath: String
     ) throws(BackupError) {
+        try check(
+            certificate, key, "the key '\(keyPath)' does not fit the certificate '\(certificatePath)'",
+            hint: "both files must be of the same issue")
+    }
+
+    static func check(
+        _ certificate: NIOSSLCertificate, _ key: NIOSSLPrivateKey, _ message: String, hint: String
+    ) throws(BackupError) {
         var tls = TLSConfiguration.makeServerConfiguration(
             certificateChain: [.certificate(certificate)], privateKey: .privateKey(key))
         tls.certificateVerification = .none
         do {
             _ = try NIOSSLContext(configuration: tls)
         } catch {
-            throw BackupError(
-                .fileInvalid, "the key '\(keyPath)' does not fit the certificate '\(certificatePath)'",
-                hint: "both files must be of the same issue")
+            throw BackupError(.fileInvalid, message, hint: hint)
         }
     }
 

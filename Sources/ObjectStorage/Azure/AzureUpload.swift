@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 import Synchronization
 
 /// How one blob comes into a container.

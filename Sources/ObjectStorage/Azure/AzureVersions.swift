@@ -1,3 +1,5 @@
+import HTTP
+
 extension AzureService: VersionedObjectService {
     package func versions(_ prefix: String, isDelimited: Bool, from token: String?) async throws -> VersionPage {
         let request = requests.listVersions(prefix, isDelimited: isDelimited, from: token)

@@ -17,6 +17,21 @@ package enum ServiceTime {
             + "\(padded(fields.hour, 2)):\(padded(fields.minute, 2)):\(padded(fields.second, 2)) GMT"
     }
 
+    /// `2015-08-30T12:36:00Z`.
+    package static func rfc3339(_ time: Int64) -> String { seconds(time) + "Z" }
+
+    /// `2015-08-30T12:36:00.000001Z`, of microseconds since 1970.
+    package static func rfc3339(microseconds: Int64) -> String {
+        let (time, rest) = (microseconds / 1_000_000, microseconds % 1_000_000)
+        return "\(seconds(time)).\(padded(Int(rest), 6))Z"
+    }
+
+    private static func seconds(_ time: Int64) -> String {
+        let fields = fields(time)
+        return "\(padded(fields.year, 4))-\(padded(fields.month, 2))-\(padded(fields.day, 2))T"
+            + "\(padded(fields.hour, 2)):\(padded(fields.minute, 2)):\(padded(fields.second, 2))"
+    }
+
     /// Of `2015-08-30T12:36:00.000Z`, `…+00:00` and `2015-08-30T12:36:00Z`; nil for anything else.
     package static func parseISO8601(_ text: String) -> Int64? { parsePrecise(text)?.seconds }
 
