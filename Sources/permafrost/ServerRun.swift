@@ -66,6 +66,7 @@ struct ServerRun {
         ServiceManager.tell("READY=1")
         while true {
             do { try await Task.sleep(for: Self.interval) } catch { break }
+            renewCertificates(server)
             parts.locks.endOld()
             parts.sessions.endOld()
             await runner?.prune()
@@ -83,6 +84,14 @@ struct ServerRun {
             await monitorServer?.stop(graceful: .zero)
             parts.sessions.endAll()
         }.value
+    }
+
+    private func renewCertificates(_ server: HTTPServer) {
+        do throws(BackupError) {
+            if try server.renewIfChanged() { logger.notice("certificates were read again: their files have changed") }
+        } catch {
+            logger.warning("unable to use the new certificates, the old ones stay: \(error.description)")
+        }
     }
 
     private var spool: String { configuration.string(.spoolPath) ?? "/var/spool/pgbackrest" }

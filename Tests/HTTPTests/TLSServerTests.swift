@@ -220,6 +220,50 @@ struct TLSServerTests {
         await server.stop()
     }
 
+    /// By whoever renews them, without a word to the server.
+    @Test
+    func replacedCertificates() async throws {
+        let certificates = try Certificates.shared.get()
+        let directory = try scratchDirectory("replaced")
+        let pair = Certificates.Pair(certificate: directory + "/server.crt", key: directory + "/server.key")
+        func install(certificate: String, key: String) throws {
+            for (from, to) in [
+                (certificates.pair(certificate).certificate, pair.certificate), (certificates.pair(key).key, pair.key),
+            ] {
+                // Under another name first, as all do that replace files.
+                try Data(contentsOf: URL(filePath: from)).write(to: URL(filePath: to + ".new"))
+                chmod(to + ".new", 0o600)
+                rename(to + ".new", to)
+            }
+        }
+        try install(certificate: "server", key: "server")
+        let server = try await TestServer.tls(pair)
+        let end = server.server.certificateEnd
+        #expect(end != nil)
+        #expect(try !server.server.renewIfChanged())
+        try install(certificate: "renewed", key: "server")
+        #expect(try !server.server.renewIfChanged())
+        // The key comes between two looks: the pair is not read before it stays the same.
+        try install(certificate: "renewed", key: "renewed")
+        #expect(try !server.server.renewIfChanged())
+        #expect(try server.server.renewIfChanged())
+        #expect(try !server.server.renewIfChanged())
+        let transport = try Self.transport("client")
+        #expect(try await Self.get("/who", server, transport).contains("client"))
+
+        try install(certificate: "server", key: "client")
+        #expect(try !server.server.renewIfChanged())
+        let failure = #expect(throws: BackupError.self) { try server.server.renewIfChanged() }
+        #expect(failure?.message.contains("does not fit") == true)
+        // It is told once, and tried again when there is something else.
+        #expect(try !server.server.renewIfChanged())
+        #expect(try !server.server.renewIfChanged())
+        try install(certificate: "server", key: "server")
+        #expect(try !server.server.renewIfChanged())
+        #expect(try server.server.renewIfChanged())
+        await server.stop()
+    }
+
     /// New certificates for new connections; what runs goes on.
     @Test
     func renewedCertificates() async throws {

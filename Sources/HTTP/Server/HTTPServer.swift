@@ -15,6 +15,7 @@ package final class HTTPServer: Sendable {
     private struct State: Sendable {
         var listeners: [any Channel] = []
         var tls: ServerTLS?
+        var watch: CertificateWatch?
         var socket: SocketFile?
     }
 
@@ -77,9 +78,26 @@ package final class HTTPServer: Sendable {
     /// - Throws: with path and reason when a file cannot be used; then all stays as it was.
     package func reload() throws(BackupError) {
         guard case .tls(_, _, let files) = options.listener else { return }
+        // Before they are read: what changes meanwhile is noticed.
+        let facts = CertificateWatch.facts(files)
         let tls = try ServerTLS(files, farewell: options.limits.farewell)
         if let warning = tls.warning { options.log(warning) }
-        state.withLock { $0.tls = tls }
+        state.withLock { state in
+            state.tls = tls
+            state.watch = CertificateWatch(facts)
+        }
+    }
+
+    /// Reads the certificates again when their files have changed and were the same in the last two calls: to be called
+    /// every few seconds. Blocking.
+    /// - Returns: whether there are new ones.
+    /// - Throws: as ``reload()``, once for each change.
+    package func renewIfChanged() throws(BackupError) -> Bool {
+        guard case .tls(_, _, let files) = options.listener else { return false }
+        let facts = CertificateWatch.facts(files)
+        guard state.withLock({ $0.watch?.hasChanged(facts) ?? false }) else { return false }
+        try reload()
+        return true
     }
 
     /// When the certificate that new connections get ends, in seconds since 1970; nil without one.
