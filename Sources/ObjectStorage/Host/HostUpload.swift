@@ -55,7 +55,10 @@ private final class HostUpload: PartUpload {
     }
 
     private var store: HostStore { target.store }
-    var concurrency: Int { store.options.partsInFlight }
+    var concurrency: Int { min(store.options.partsInFlight, Self.partsInFlight) }
+
+    /// Of one object: a host is near, and each part is in memory twice while it is sent.
+    private static let partsInFlight = 3
 
     func upload(_ bytes: [UInt8], number: Int, offset: UInt64, isLast: Bool) async throws {
         size.max(offset + UInt64(bytes.count), ordering: .relaxed)
