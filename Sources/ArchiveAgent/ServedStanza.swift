@@ -66,7 +66,7 @@ struct ServedStanza {
     /// this process ends.
     func push() throws(BackupError) -> pid_t {
         var arguments = words.map { strdup($0) } + [nil]
-        var variables = environment(Self.ownEnvironment()).map { strdup($0) } + [nil]
+        var variables = environment(ArchiveEnvironment.entries()).map { strdup($0) } + [nil]
         defer { for text in arguments + variables { free(text) } }
         var processID = pid_t()
         let status = linux_spawn_session(&processID, shortcut.program, &arguments, &variables, -1, -1)
@@ -74,15 +74,5 @@ struct ServedStanza {
             throw systemError(.execute, "unable to start '\(shortcut.program)'", status)
         }
         return processID
-    }
-
-    private static func ownEnvironment() -> [String] {
-        var entries: [String] = []
-        var entry = environ
-        while let text = entry.pointee {
-            entries.append(String(cString: text))
-            entry += 1
-        }
-        return entries
     }
 }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the launcher must know to answer a call from the spool, as the program left it there after it had read all
 /// options. It holds as long as nothing has changed that the options came from.
 package struct ArchiveShortcut: Equatable {
@@ -113,6 +115,17 @@ package struct ArchiveShortcut: Equatable {
 
 /// What of the environment decides about options.
 package enum ArchiveEnvironment {
+    /// All of this process, `NAME=value`.
+    package static func entries() -> [String] {
+        var entries: [String] = []
+        var entry = environ
+        while let text = entry.pointee {
+            entries.append(String(cString: text))
+            entry += 1
+        }
+        return entries
+    }
+
     /// Sorted `NAME=value`; nil when a secret is among them, which must not be written down.
     package static func relevant(_ environment: [String]) -> [String]? {
         var found: [String] = []

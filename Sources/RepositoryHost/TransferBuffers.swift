@@ -3,7 +3,7 @@ import Synchronization
 /// Buffers through which bodies move: so many large ones, and small ones for whoever comes besides. Nobody waits for one,
 /// since who has one may wait for a client.
 package final class TransferBuffers: Sendable {
-    /// Owned by the list, or by whoever took it.
+    /// Safe by `state`'s lock: under it a buffer goes from the list to one request, which alone has it until it gives it back.
     private struct Large: @unchecked Sendable {
         let bytes: UnsafeMutableRawBufferPointer
     }

@@ -21,7 +21,7 @@ struct Launcher {
         let program = prefix + "/libexec/permafrost/permafrost"
 
         let answer = SpoolAnswer(
-            arguments: CommandLine.arguments, environment: environment(), program: program)
+            arguments: CommandLine.arguments, environment: ArchiveEnvironment.entries(), program: program)
         if let status = answer?.give() { exit(status) }
 
         setenv(pathVariable, calledPath() ?? launcher, 1)
@@ -52,16 +52,6 @@ struct Launcher {
         return String(cString: path).split(separator: ":")
             .map { "\($0)/\(name)" }
             .first { $0.hasPrefix("/") && access($0, X_OK) == 0 }
-    }
-
-    private static func environment() -> [String] {
-        var entries: [String] = []
-        var entry = environ
-        while let text = entry.pointee {
-            entries.append(String(cString: text))
-            entry += 1
-        }
-        return entries
     }
 
     private static func parent(of path: String) -> String {

@@ -10,7 +10,7 @@ import Synchronization
 
 /// `/healthz`, `/readyz` and `/metrics` from the options of an agent or a repository host.
 enum MonitorComposition {
-    static func monitor(_ runner: JobRunner?, programPath: String, _ serving: Serving) -> Monitor {
+    static func monitor(_ runner: JobRunner?, programPath: String) -> Monitor {
         // Of its own: a repository that does not answer must keep no client waiting.
         let thread = WorkerThreads(count: 1)
         return Monitor(Monitor.Options(), jobs: { runner?.jobs { _ in true } ?? [] }) {

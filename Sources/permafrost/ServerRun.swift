@@ -36,7 +36,7 @@ struct ServerRun {
         let ended = JobEnds()
         let runner = try await jobRunner(ended)
         let serving = Serving()
-        let monitor = MonitorComposition.monitor(runner, programPath: configuration.programPath, serving)
+        let monitor = MonitorComposition.monitor(runner, programPath: configuration.programPath)
         ended.tell { monitor.ended($0) }
         let parts = Parts(
             runner: runner, monitor: monitor, serving: serving, threads: WorkerThreads(count: Self.threads),
