@@ -114,6 +114,13 @@ let package = Package(
             ]),
 
         .target(
+            name: "BackupOperator",
+            dependencies: [
+                "BackupModel", "CertificateAuthority", "Checksums", "HTTP", "Jobs", "KubernetesClient",
+                "PostgresFormats", "RepositoryStorage", .product(name: "Logging", package: "swift-log"),
+            ]),
+
+        .target(
             name: "Monitoring",
             dependencies: ["BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresFormats", "RepositoryStorage"]),
 
@@ -123,8 +130,9 @@ let package = Package(
         .executableTarget(
             name: "permafrost",
             dependencies: [
-                "ArchiveAgent", "ArchiveShortcut", "BackupEngine", "BackupModel", "CLinux", "CertificateAuthority",
-                "HTTP", "Jobs", "Monitoring", "ObjectStorage", "PostgresFormats", "RepositoryHost",
+                "ArchiveAgent", "ArchiveShortcut", "BackupEngine", "BackupModel", "BackupOperator", "CLinux",
+                "CertificateAuthority", "HTTP", "Jobs", "KubernetesClient", "Monitoring", "ObjectStorage",
+                "PostgresFormats", "RepositoryHost",
                 "RepositoryStorage", "Telemetry", .product(name: "Logging", package: "swift-log"),
             ]),
 

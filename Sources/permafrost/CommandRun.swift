@@ -158,6 +158,8 @@ struct CommandRun {
             try await RepositoryFileCommands(context).put(StandardStreams.read)
         case .repoRm:
             try await RepositoryFileCommands(context).remove()
+        case .kubernetesOperator:
+            try await OperatorRun(configuration, logger).run()
         case .server, .agent:
             try await ServerRun(configuration, logger, hangUp).run()
         case .completion, .help, .job, .serverPing, .tls, .version:

@@ -56,7 +56,10 @@ struct Program {
 
     /// Files that root makes in a repository are ones that postgres cannot archive over.
     private static func requireOrdinaryUser(_ configuration: Configuration) throws(BackupError) {
-        guard geteuid() == 0, !configuration.bool(.allowRoot) else { return }
+        // The operator owns no file.
+        guard geteuid() == 0, configuration.command != .kubernetesOperator, !configuration.bool(.allowRoot) else {
+            return
+        }
         throw BackupError(
             .optionInvalid, "the \(configuration.command.rawValue) command must not be run by root",
             hint: "run it as the user that owns the cluster, usually postgres, or use --allow-root")

@@ -9,7 +9,7 @@ enum RepositoryComposition {
         _ configuration: Configuration, _ objectStores: ObjectStoreContext
     ) throws(BackupError) -> [Repository] {
         // They are about this host, and their options name no repository.
-        if [.agent, .server, .start, .stop].contains(configuration.command) { return [] }
+        if [.agent, .kubernetesOperator, .server, .start, .stop].contains(configuration.command) { return [] }
         let network = configuration.size(.rateLimitNetwork).map { RateLimit(bytesPerSecond: $0) }
         var repositories: [Repository] = []
         for key in configuration.coveredRepositoryKeys {

@@ -13,6 +13,8 @@ package enum Command: String, CaseIterable, Sendable {
     case info
     /// Ours.
     case job
+    /// Ours.
+    case kubernetesOperator = "operator"
     case manifest
     case repoGet = "repo-get"
     case repoLs = "repo-ls"

@@ -19,6 +19,7 @@ extension Command {
         case .repoRm: "remove a file from a repository"
         case .restore: "restore a database cluster"
         case .agent: "run commands for other hosts"
+        case .kubernetesOperator: "look after PostgreSQL clusters and their backups on Kubernetes"
         case .server: "serve repositories to other hosts"
         case .serverPing: "check that a server answers"
         case .stanzaCreate: "prepare the repositories for a stanza"
@@ -129,6 +130,11 @@ extension Command {
                 + "and stanza-upgrade commands run here, and what they ask for by the job command, as processes with the "
                 + "configuration of this host. Runs until "
                 + "SIGTERM or SIGINT, which jobs survive; SIGHUP makes it read its configuration and certificates again."
+        case .kubernetesOperator:
+            "Keeps clusters, repositories and backups as SGCluster, SGObjectStorage and SGBackup objects say, in all "
+                + "namespaces or in those of --watch-namespaces. The API server is found as kubectl finds it: by KUBECONFIG, "
+                + "or by the service account of the pod. Of several operators one works; the others wait for its lease in "
+                + "--operator-namespace. Runs until SIGTERM or SIGINT; what it keeps runs on without it."
         case .server:
             "Serves the directories that repoN-path names to other hosts, which name this one in repoN-host. Runs until "
                 + "SIGTERM or SIGINT; SIGHUP makes it read its configuration and certificates again."

@@ -35,12 +35,16 @@ package struct CommandSet: OptionSet, Sendable {
 
     package static let job = CommandSet(rawValue: 1 << 26)
 
-    package static let all = CommandSet(rawValue: 1 << 27 - 1)
+    package static let kubernetesOperator = CommandSet(rawValue: 1 << 27)
+
+    package static let all = CommandSet(rawValue: 1 << 28 - 1)
     /// Those that read the configuration.
     package static let running = all.subtracting([.completion, .help, .tls, .version])
     /// Those that work on repositories.
-    package static let work = running.subtracting([.agent, .job, .server, .serverPing, .start, .stop])
-    package static let stanza = running.subtracting([.agent, .server, .serverPing])
+    package static let work = running.subtracting([
+        .agent, .job, .kubernetesOperator, .server, .serverPing, .start, .stop,
+    ])
+    package static let stanza = running.subtracting([.agent, .kubernetesOperator, .server, .serverPing])
     /// Those that ask a server of ours.
     package static let asking: CommandSet = [.job, .serverPing]
     /// Those that serve other hosts until a signal.
@@ -73,6 +77,7 @@ extension Command {
         case .help: .help
         case .info: .info
         case .job: .job
+        case .kubernetesOperator: .kubernetesOperator
         case .manifest: .manifest
         case .repoGet: .repoGet
         case .repoLs: .repoLs

@@ -46,6 +46,11 @@ package enum OptionName: String, CaseIterable, Sendable {
     case compressType = "compress-type"
     case delta
     case ioTimeout = "io-timeout"
+    case imagePrefix = "image-prefix"
+    case imageTag = "image-tag"
+    case operatorNamespace = "operator-namespace"
+    case trustedCaFile = "trusted-ca-file"
+    case watchNamespaces = "watch-namespaces"
     case monitorAddress = "monitor-address"
     case monitorInterval = "monitor-interval"
     case monitorLabel = "monitor-label"

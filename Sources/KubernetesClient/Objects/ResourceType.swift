@@ -22,6 +22,7 @@ package struct ResourceType: Sendable, Hashable, CustomStringConvertible {
     package var description: String { group.isEmpty ? plural : "\(plural).\(group)" }
 
     package static let configMaps = ResourceType("", "v1", "configmaps", kind: "ConfigMap")
+    package static let endpoints = ResourceType("", "v1", "endpoints", kind: "Endpoints")
     package static let coreEvents = ResourceType("", "v1", "events", kind: "Event")
     package static let namespaces = ResourceType("", "v1", "namespaces", kind: "Namespace", isNamespaced: false)
     package static let nodes = ResourceType("", "v1", "nodes", kind: "Node", isNamespaced: false)

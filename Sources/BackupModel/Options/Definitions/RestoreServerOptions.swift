@@ -55,10 +55,13 @@ extension OptionDefinition {
             overrides: [OptionOverride([.agent], default: "8433")],
             summary: "port that the server listens on"),
         OptionDefinition(
-            .monitorAddress, .string, .global, .serving, default: "localhost", example: "*",
+            .monitorAddress, .string, .global, CommandSet.serving.union(.kubernetesOperator), default: "localhost",
+            example: "*", overrides: [OptionOverride([.kubernetesOperator], default: "*")],
             summary: "address of /healthz, /readyz and /metrics"),
         OptionDefinition(
-            .monitorPort, .integer, .global, .serving, ranges: [OptionRange("1", "65535")], example: "9187",
+            .monitorPort, .integer, .global, CommandSet.serving.union(.kubernetesOperator),
+            ranges: [OptionRange("1", "65535")], example: "9187",
+            overrides: [OptionOverride([.kubernetesOperator], default: "8080")],
             summary: "port of /healthz, /readyz and /metrics, by HTTP without TLS"),
         OptionDefinition(
             .monitorInterval, .time, .global, .serving, default: "5m", ranges: [OptionRange("1s", "1d")],
@@ -67,5 +70,21 @@ extension OptionDefinition {
         OptionDefinition(
             .monitorLabel, .hash, .global, .serving, example: "cluster=orders",
             summary: "a label that all metrics have"),
+        OptionDefinition(
+            .operatorNamespace, .string, .global, [.kubernetesOperator], default: "permafrost-system",
+            example: "databases",
+            summary: "namespace in which operators agree who works"),
+        OptionDefinition(
+            .watchNamespaces, .string, .global, [.kubernetesOperator], example: "demo,shop",
+            summary: "namespaces to look after, with commas between them; all by default"),
+        OptionDefinition(
+            .trustedCaFile, .path, .global, [.kubernetesOperator], example: "/etc/permafrost/ca.crt",
+            summary: "certificates that object stores must be signed by; by default those of the images"),
+        OptionDefinition(
+            .imagePrefix, .string, .global, [.kubernetesOperator], example: "registry.example.com/",
+            summary: "what comes before the names of images: a registry, with a slash at its end"),
+        OptionDefinition(
+            .imageTag, .string, .global, [.kubernetesOperator], example: "1.0.0",
+            summary: "tag of the images; by default the version of this program"),
     ]
 }

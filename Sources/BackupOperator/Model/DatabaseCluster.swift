@@ -1,0 +1,108 @@
+package import HTTP
+package import KubernetesClient
+
+/// What a user wants of one database cluster, whichever dialect it was written in. Reconcilers know nothing else.
+package struct DatabaseCluster: Sendable, Equatable {
+    package var key: ObjectKey
+    /// What belongs to the cluster goes with it.
+    package var owner: OwnerReference
+    package var names: ClusterNames
+    package var instances: Int
+    /// Of PostgreSQL.
+    package var major: Int
+    package var volume: Volume
+    package var pods = PodSettings()
+    /// At most four; with other keys each.
+    package var repositories: [WantedRepository] = []
+    package var faultyRepositories: [FaultyRepository] = []
+    /// The cluster begins as a copy; nil: empty.
+    package var restore: WantedRestore?
+    /// Seconds after which a segment that is not full is archived.
+    package var archiveTimeout = 60
+    package var unsupported: [UnsupportedField] = []
+    /// The user asks us to leave it alone.
+    package var isPaused = false
+
+    /// WAL must not be thrown away: somebody wants it, whether or not it can be stored now.
+    package var isArchiving: Bool { !repositories.isEmpty || !faultyRepositories.isEmpty }
+
+    package struct Volume: Sendable, Equatable {
+        /// As Kubernetes has it: `10Gi`.
+        package var size: String
+        package var storageClass: String?
+    }
+}
+
+/// What dialects name differently.
+package struct ClusterNames: Sendable, Equatable {
+    /// Labels of all pods, by which Services and Patroni find them.
+    package var labels: [String: String]
+    /// Of the template for the volumes' claims.
+    package var dataClaim: String
+    package var primaryService: String
+    package var replicaService: String
+    /// Secret of the users, and the keys of their passwords in it.
+    package var userSecret: String
+    package var superuserPassword: String
+    package var replicationPassword: String
+    /// Further entries of that Secret, as people read them.
+    package var userEntries: [String: String]
+    package var additionalPasswords: [String]
+}
+
+/// What of a cluster's pods a user may set; as the API has it.
+package struct PodSettings: Sendable, Equatable {
+    package var labels: [String: String] = [:]
+    package var annotations: [String: String] = [:]
+    /// `resources` of the database's container.
+    package var resources: ServiceJSON?
+    /// `nodeSelector`, `tolerations`, `affinity`, `priorityClassName`, `topologySpreadConstraints`.
+    package var scheduling: [String: ServiceJSON] = [:]
+    /// The same for the pods of backups.
+    package var backupScheduling: [String: ServiceJSON] = [:]
+    package var primaryServiceType = "ClusterIP"
+    package var replicaServiceType = "ClusterIP"
+    package var primaryServiceAnnotations: [String: String] = [:]
+    package var replicaServiceAnnotations: [String: String] = [:]
+    package var hasReplicaService = true
+    /// Pods of one cluster go to different nodes, if there are enough.
+    package var spreads = true
+}
+
+/// A part of a manifest that nothing comes of.
+package struct UnsupportedField: Sendable, Equatable, Comparable {
+    /// As `spec.postgres.ssl`.
+    package var path: String
+    package var reason: String
+
+    package init(_ path: String, _ reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+
+    package static func < (one: UnsupportedField, other: UnsupportedField) -> Bool {
+        (one.path, one.reason) < (other.path, other.reason)
+    }
+}
+
+/// A manifest, or what it refers to, that cannot be carried out as it is.
+package struct Refusal: Error, Sendable, Equatable {
+    /// One word, for conditions and events.
+    package var reason: String
+    package var message: String
+    /// Whether it may be mended elsewhere, by an object that is missing now.
+    package var isTemporary: Bool
+
+    package init(_ reason: String, _ message: String, isTemporary: Bool = false) {
+        self.reason = reason
+        self.message = message
+        self.isTemporary = isTemporary
+    }
+}
+
+/// A repository that is asked for and cannot be used as it is.
+package struct FaultyRepository: Sendable, Equatable {
+    package var key: Int
+    package var name: String
+    package var fault: Refusal
+}

@@ -1,0 +1,38 @@
+import Checksums
+
+/// Names that are ours, in whichever dialect.
+package enum OperatorNames {
+    package static let fieldManager = "permafrost-operator"
+    package static let stanza = "db"
+
+    /// Label of all that belongs to a cluster.
+    static let cluster = "permafrost.dev/cluster"
+    /// Label: what of a cluster it is.
+    static let part = "permafrost.dev/part"
+    /// Annotation: of what we have applied.
+    static let applied = "permafrost.dev/applied"
+    /// Annotation of pods: of the configuration that they are to have; a change of it makes the kubelet look at once.
+    static let configuration = "permafrost.dev/configuration"
+
+    static let scheduledTime = "permafrost.dev/scheduled-time"
+    static let repository = "permafrost.dev/repository"
+    static let missed = "permafrost.dev/missed"
+    static let finalizer = "permafrost.dev/backup-data"
+    /// Annotation of a backup: its data stays when it is deleted.
+    static let keepsData = "permafrost.dev/keep-data"
+
+    /// The annotation of a backup in the repository that says which object it was made for.
+    static let backupUID = "permafrost-uid"
+
+    /// No longer than `limit` bytes; two that differ stay different.
+    static func shortened(_ name: String, to limit: Int) -> String {
+        guard name.utf8.count > limit, limit > 9 else { return name }
+        var end = name.prefix(limit - 9)
+        while let last = end.last, last == "-" || last == "." { end = end.dropLast() }
+        return "\(end)-\(digest(name).prefix(8))"
+    }
+
+    static func digest(_ text: String) -> String {
+        SHA1.hash(Array(text.utf8).span.bytes).hex
+    }
+}

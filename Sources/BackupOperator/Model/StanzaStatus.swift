@@ -1,0 +1,160 @@
+package import BackupModel
+package import HTTP
+import PostgresFormats
+
+/// What an agent says of the stanza: `GET /v1/status/STANZA`.
+package struct StanzaStatus: Sendable, Equatable {
+    package struct Repository: Sendable, Equatable {
+        package var key: Int
+        /// Why it could not be looked at.
+        package var error: Trouble?
+        /// As `info` says it: 0 is well.
+        package var code: Int
+        package var message: String
+        package var backups: [StoredBackup]
+
+        /// There is no stanza yet.
+        package var isWithoutStanza: Bool { error == nil && [1, 3].contains(code) }
+        /// Can be worked with, though there may be no backup.
+        package var isReady: Bool { error == nil && [0, 2].contains(code) }
+    }
+
+    package struct Archiving: Sendable, Equatable {
+        package var isFailing: Bool
+        package var lastSegment: String?
+        package var lastTime: Int64?
+        package var failedSegment: String?
+        /// Segments that wait.
+        package var ready: Int
+        package var error: Trouble?
+    }
+
+    package struct Volume: Sendable, Equatable {
+        package var name: String
+        package var size: Int64
+        package var free: Int64
+    }
+
+    /// Seconds since 1970.
+    package var time: Int64
+    package var isInRecovery: Bool?
+    package var serverError: Trouble?
+    package var systemID: String?
+    /// Of PostgreSQL, as it says it itself.
+    package var version: String?
+    package var archiving: Archiving?
+    package var volumes: [Volume]
+    package var repositories: [Repository]
+
+    /// nil for what is no status.
+    package init?(_ json: ServiceJSON) {
+        guard let time = json["time"]?.integer else { return nil }
+        self.time = Int64(time)
+        let server = json["server"]
+        isInRecovery = server?["in-recovery"]?.bool
+        serverError = server?["error"].flatMap { Trouble($0) }
+        systemID = server?["system-id"]?.string
+        version = server?["version"]?.string
+        archiving = json["archiving"].flatMap { json in
+            Archiving(
+                isFailing: json["is-failing"]?.bool ?? false, lastSegment: json["last-archived"]?.string,
+                lastTime: json["last-archived-time"]?.integer.map { Int64($0) },
+                failedSegment: json["last-failed"]?.string, ready: json["ready"]?.integer ?? 0,
+                error: json["error"].flatMap { Trouble($0) })
+        }
+        volumes = (json["volumes"]?.elements ?? []).compactMap { json in
+            guard let name = json["name"]?.string, let size = json["size"]?.integer, let free = json["free"]?.integer
+            else { return nil }
+            return Volume(name: name, size: Int64(size), free: Int64(free))
+        }
+        repositories = (json["repositories"]?.elements ?? []).compactMap { json in
+            guard let key = json["key"]?.integer else { return nil }
+            return Repository(
+                key: key, error: json["error"].flatMap { Trouble($0) },
+                code: json[["status", "code"]]?.integer ?? 0, message: json[["status", "message"]]?.string ?? "",
+                backups: (json["backups"]?.elements ?? []).compactMap { StoredBackup(status: $0) })
+        }
+    }
+
+    package subscript(key: Int) -> Repository? { repositories.first { $0.key == key } }
+}
+
+/// An error that somebody else tells of.
+package struct Trouble: Sendable, Equatable {
+    package var code: ErrorCode
+    package var message: String
+    package var hint: String?
+
+    /// nil for what is none.
+    init?(_ json: ServiceJSON) {
+        guard let code = json["code"]?.integer.flatMap({ Int32(exactly: $0) }), let message = json["message"]?.string
+        else { return nil }
+        self.code = ErrorCode(rawValue: code)
+        self.message = message
+        hint = json["hint"]?.string
+    }
+
+    /// For people.
+    package var text: String { message + (hint.map { "; \($0)" } ?? "") }
+}
+
+/// A backup as a repository has it.
+package struct StoredBackup: Sendable, Equatable {
+    package var label: String
+    package var type: String
+    /// Seconds since 1970.
+    package var start: Int64
+    package var stop: Int64
+    /// As PostgreSQL writes them.
+    package var startLSN: String?
+    package var stopLSN: String?
+    package var startSegment: String?
+    /// Bytes of the cluster, and of the repository.
+    package var size: Int64
+    package var repositorySize: Int64
+    package var hasErrors: Bool
+    package var annotations: [String: String]
+
+    /// An element of `backups` of a status.
+    init?(status json: ServiceJSON) {
+        guard let label = json["label"]?.string else { return nil }
+        self.label = label
+        type = json["type"]?.string ?? "full"
+        start = Int64(json["start"]?.integer ?? 0)
+        stop = Int64(json["stop"]?.integer ?? 0)
+        startLSN = json["lsn-start"]?.string
+        stopLSN = json["lsn-stop"]?.string
+        startSegment = json["wal-start"]?.string
+        size = Int64(json["size"]?.integer ?? 0)
+        repositorySize = Int64(json["repository-size"]?.integer ?? 0)
+        hasErrors = json["error"]?.bool ?? false
+        annotations = json["annotations"]?.texts ?? [:]
+    }
+
+    /// Of the result of a job: what `info --set` says.
+    init?(info: ServiceJSON) {
+        guard let json = info["backup"]?.elements.last, let label = json["label"]?.string else { return nil }
+        self.label = label
+        type = json["type"]?.string ?? "full"
+        start = Int64(json[["timestamp", "start"]]?.integer ?? 0)
+        stop = Int64(json[["timestamp", "stop"]]?.integer ?? 0)
+        startLSN = json[["lsn", "start"]]?.string
+        stopLSN = json[["lsn", "stop"]]?.string
+        startSegment = json[["archive", "start"]]?.string
+        size = Int64(json[["info", "size"]]?.integer ?? 0)
+        repositorySize = Int64(json[["info", "repository", "size"]]?.integer ?? 0)
+        hasErrors = json["error"]?.bool ?? false
+        annotations = json["annotation"]?.texts ?? [:]
+    }
+
+    var isHeld: Bool { annotations["hold"]?.isEmpty == false }
+
+    /// Of the first segment; nil where it is not known.
+    var timeline: UInt32? { startSegment.flatMap { UInt32($0.prefix(8), radix: 16) } }
+
+    /// A place in WAL as one number, as WAL-G writes it.
+    static func number(_ lsn: String?) -> String? {
+        guard let lsn, let value = LSN(lsn) else { return nil }
+        return "\(value.rawValue)"
+    }
+}

@@ -1,0 +1,96 @@
+/// Where backups lie and what is kept there.
+package struct WantedRepository: Sendable, Equatable {
+    /// 1 to 4: the engine's number for it, which never changes.
+    package var key: Int
+    /// The user's name for it.
+    package var name: String
+    package var location: RepositoryLocation
+    package var schedules: [WantedSchedule] = []
+    /// Full backups that do not count as held.
+    package var retention: Int
+    /// WAL is kept from the oldest held backup on.
+    package var keepsArchiveOfHeld = false
+    /// Further options of the engine, without `repoN-`: compression, limits.
+    package var settings: [String: String] = [:]
+    /// Of a backup; nil: none.
+    package var timeoutSeconds: Int?
+    package var retries = 3
+}
+
+/// A repository in the engine's own words: options without the `repoN-` before them.
+package struct RepositoryLocation: Sendable, Equatable {
+    package var options: [String: String]
+    /// Options whose values are in Secrets.
+    package var secrets: [String: SecretKey] = [:]
+    /// Options that name a file, whose content is in a Secret.
+    package var files: [String: SecretKey] = [:]
+
+    /// By which two that are written differently are found to be one place.
+    package var identity: String {
+        ["type", "s3-bucket", "s3-endpoint", "s3-region", "gcs-bucket", "azure-container", "azure-account", "path"]
+            .map { options[$0] ?? "" }.joined(separator: "\n")
+    }
+
+    package var secretNames: Set<String> {
+        Set(secrets.values.map(\.name)).union(files.values.map(\.name))
+    }
+}
+
+/// An entry of a Secret in the cluster's namespace.
+package struct SecretKey: Sendable, Hashable, CustomStringConvertible {
+    package var name: String
+    package var key: String
+
+    package init(name: String, key: String) {
+        self.name = name
+        self.key = key
+    }
+
+    package var description: String { "'\(key)' of Secret '\(name)'" }
+}
+
+package struct WantedSchedule: Sendable, Equatable {
+    package enum Kind: String, Sendable {
+        case full, diff, incr
+    }
+
+    package var type: Kind
+    /// As it was written; it was read once.
+    package var text: String
+    package var cron: CronSchedule
+    /// Of the tz database; nil is UTC.
+    package var timeZone: String?
+}
+
+/// A backup that another cluster begins with.
+package struct WantedRestore: Sendable, Equatable {
+    package var location: RepositoryLocation
+    /// Of the backup.
+    package var label: String
+    package var target: RestoreTarget
+    /// Options of the engine: `process-max`.
+    package var settings: [String: String] = [:]
+}
+
+/// Where recovery ends.
+package struct RestoreTarget: Sendable, Equatable {
+    package enum Kind: String, Sendable {
+        /// All WAL that there is.
+        case `default`
+        case immediate, time, xid, lsn, name
+    }
+
+    package var kind: Kind
+    package var value: String?
+    /// Nil: the latest.
+    package var timeline: String?
+    /// False: just before the target.
+    package var isInclusive = true
+
+    package init(_ kind: Kind, _ value: String? = nil, timeline: String? = nil, isInclusive: Bool = true) {
+        self.kind = kind
+        self.value = value
+        self.timeline = timeline
+        self.isInclusive = isInclusive
+    }
+}

@@ -1,0 +1,187 @@
+import HTTP
+package import KubernetesClient
+
+/// An object as it is to be.
+package struct WantedObject: Sendable, Equatable {
+    package var type: ResourceType
+    package var object: KubernetesObject
+    /// What is there is never changed: passwords, and claims.
+    package var isKept = false
+}
+
+/// All objects of one cluster, as values: nothing is asked and nothing is done.
+package struct ClusterObjects: Sendable {
+    let cluster: DatabaseCluster
+    let settings: OperatorSettings
+
+    package init(_ cluster: DatabaseCluster, _ settings: OperatorSettings) {
+        self.cluster = cluster
+        self.settings = settings
+    }
+
+    var name: String { cluster.key.name }
+    var namespace: String { cluster.key.namespace ?? "default" }
+    var configuration: EngineConfiguration {
+        EngineConfiguration(cluster: cluster, hasTrustedCertificates: settings.trustedCertificates != nil)
+    }
+
+    /// Of a cluster's part: what an object is for.
+    enum Part: String {
+        case database, configuration, access, repositoryHost = "repository-host", backup, restore
+    }
+
+    func labels(_ part: Part) -> [String: String] {
+        cluster.names.labels.merging([
+            OperatorNames.cluster: name, OperatorNames.part: part.rawValue,
+            "app.kubernetes.io/managed-by": "permafrost",
+        ]) { _, last in last }
+    }
+
+    func object(_ type: ResourceType, _ name: String, _ part: Part) -> KubernetesObject {
+        var object = KubernetesObject(type, namespace: namespace, name: name)
+        object.labels = labels(part)
+        object.ownerReferences = [cluster.owner]
+        return object
+    }
+
+    // MARK: Configuration
+
+    static func configurationName(_ cluster: String) -> String { "\(cluster)-permafrost" }
+    static func restoreName(_ cluster: String) -> String { "\(cluster)-restore" }
+    static func patroniName(_ cluster: String) -> String { "\(cluster)-patroni" }
+    /// Endpoints in which Patroni keeps what all members are to have.
+    static func stateName(_ cluster: String) -> String { "\(cluster)-config" }
+    static func authorityName(_ cluster: String) -> String { "\(cluster)-permafrost-ca" }
+
+    func configurationMap() -> WantedObject {
+        var map = object(.configMaps, Self.configurationName(name), .configuration)
+        map["data"] = [
+            "agent.conf": .text(configuration.agentText()), "host.conf": .text(configuration.hostText()),
+            "job.conf": .text(configuration.jobText()),
+        ]
+        if let text = settings.trustedCertificates { map["data", EngineConfiguration.trustedFile] = .text(text) }
+        return WantedObject(type: .configMaps, object: map)
+    }
+
+    /// - Parameters:
+    ///   - certificate: PEM, with its key and the certificate of the authority.
+    func configurationSecret(
+        _ credentials: Credentials, certificate: String, key: String, authority: String
+    ) -> WantedObject {
+        var secret = object(.secrets, Self.configurationName(name), .configuration)
+        secret["type"] = "kubernetes.io/tls"
+        var data: [String: ServiceJSON] = [
+            "tls.crt": Self.encoded(certificate), "tls.key": Self.encoded(key), "ca.crt": Self.encoded(authority),
+            "repo.conf": Self.encoded(credentials.text),
+        ]
+        for (name, bytes) in credentials.files { data[name] = .text(Base64.encode(bytes)) }
+        secret["data"] = .object(data)
+        return WantedObject(type: .secrets, object: secret)
+    }
+
+    /// The authority signs nothing but this cluster's certificate; no pod sees its key.
+    func authoritySecret(certificate: String, key: String) -> WantedObject {
+        var secret = object(.secrets, Self.authorityName(name), .configuration)
+        secret["type"] = "kubernetes.io/tls"
+        secret["data"] = ["tls.crt": Self.encoded(certificate), "tls.key": Self.encoded(key)]
+        return WantedObject(type: .secrets, object: secret, isKept: true)
+    }
+
+    /// What a cluster that begins as a copy reads once.
+    func restoreObjects(_ credentials: Credentials) -> [WantedObject] {
+        guard let restore = cluster.restore else { return [] }
+        var map = object(.configMaps, Self.restoreName(name), .restore)
+        map["data"] = [
+            "restore.conf": .text(
+                EngineConfiguration.repositoryText(
+                    restore.location, in: PatroniConfiguration.restoreDirectory, options: restore.settings,
+                    hasTrustedCertificates: settings.trustedCertificates != nil))
+        ]
+        if let text = settings.trustedCertificates { map["data", EngineConfiguration.trustedFile] = .text(text) }
+        var secret = object(.secrets, Self.restoreName(name), .restore)
+        var data: [String: ServiceJSON] = ["repo.conf": Self.encoded(credentials.text)]
+        for (name, bytes) in credentials.files { data[name] = .text(Base64.encode(bytes)) }
+        secret["data"] = .object(data)
+        return [WantedObject(type: .configMaps, object: map), WantedObject(type: .secrets, object: secret)]
+    }
+
+    static func encoded(_ text: String) -> ServiceJSON { .text(Base64.encode(text.utf8)) }
+
+    // MARK: Access
+
+    /// Users' names are for reading; passwords are made once.
+    func userSecret(password: () -> String) -> WantedObject {
+        var secret = object(.secrets, cluster.names.userSecret, .access)
+        var data = cluster.names.userEntries.mapValues(Self.encoded)
+        let passwords =
+            [cluster.names.superuserPassword, cluster.names.replicationPassword, PatroniConfiguration.restPassword]
+            + cluster.names.additionalPasswords
+        for name in passwords { data[name] = Self.encoded(password()) }
+        secret["data"] = .object(data)
+        return WantedObject(type: .secrets, object: secret, isKept: true)
+    }
+
+    /// Patroni keeps its state in Endpoints and in labels of its pods.
+    func patroniAccess() -> [WantedObject] {
+        let account = object(.serviceAccounts, Self.patroniName(name), .access)
+        var role = object(.roles, Self.patroniName(name), .access)
+        let states = ["", "-config", "-failover", "-sync"].map { ServiceJSON.text(name + $0) }
+        role["rules"] = [
+            ["apiGroups": [""], "resources": ["endpoints"], "verbs": ["create", "list", "watch"]],
+            [
+                "apiGroups": [""], "resources": ["endpoints"], "resourceNames": .array(states),
+                "verbs": ["get", "patch", "update"],
+            ],
+            ["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "patch", "update", "watch"]],
+        ]
+        var binding = object(.roleBindings, Self.patroniName(name), .access)
+        binding["roleRef"] = [
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": .text(Self.patroniName(name)),
+        ]
+        binding["subjects"] = [
+            ["kind": "ServiceAccount", "name": .text(Self.patroniName(name)), "namespace": .text(namespace)]
+        ]
+        return [
+            WantedObject(type: .serviceAccounts, object: account), WantedObject(type: .roles, object: role),
+            WantedObject(type: .roleBindings, object: binding),
+        ]
+    }
+
+    // MARK: Services
+
+    func services() -> [WantedObject] {
+        let port: ServiceJSON = ["name": "postgres", "port": 5432, "targetPort": 5432]
+        var pods = object(.services, PodNames.service(name), .database)
+        pods["spec"] = [
+            "clusterIP": "None", "publishNotReadyAddresses": true,
+            "selector": .object(selector.mapValues { .text($0) }),
+            "ports": [
+                port, ["name": "patroni", "port": 8008],
+                ["name": "agent", "port": ServiceJSON(EngineConfiguration.agentPort)],
+            ],
+        ]
+        // Without a selector: Patroni writes the primary's address.
+        var primary = object(.services, cluster.names.primaryService, .database)
+        primary.annotations = cluster.pods.primaryServiceAnnotations
+        primary["spec"] = ["type": .text(cluster.pods.primaryServiceType), "ports": [port]]
+        // Nobody connects to it: Endpoints without a Service of their name would be removed.
+        var state = object(.services, Self.stateName(name), .database)
+        state["spec"] = ["clusterIP": "None"]
+        var services = [pods, primary, state]
+        if cluster.pods.hasReplicaService {
+            var replicas = object(.services, cluster.names.replicaService, .database)
+            replicas.annotations = cluster.pods.replicaServiceAnnotations
+            replicas["spec"] = [
+                "type": .text(cluster.pods.replicaServiceType), "ports": [port],
+                "selector": .object(selector.merging(["role": "replica"]) { _, last in last }.mapValues { .text($0) }),
+            ]
+            services.append(replicas)
+        }
+        return services.map { WantedObject(type: .services, object: $0) }
+    }
+
+    /// By which pods of the database are found.
+    var selector: [String: String] {
+        [OperatorNames.cluster: name, OperatorNames.part: Part.database.rawValue]
+    }
+}

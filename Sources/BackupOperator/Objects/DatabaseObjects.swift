@@ -1,0 +1,163 @@
+import HTTP
+import KubernetesClient
+
+extension ClusterObjects {
+    func patroniMap() -> WantedObject {
+        var map = object(.configMaps, Self.patroniName(name), .database)
+        map["data"] = ["patroni.yml": .text(PatroniConfiguration(cluster: cluster).json.description)]
+        return WantedObject(type: .configMaps, object: map)
+    }
+
+    /// PostgreSQL under Patroni, with the agent beside it.
+    /// - Parameter secretFiles: of the configuration's Secret, beyond those that are always there.
+    func statefulSet(secretFiles: [String], restoreFiles: [String]) -> WantedObject {
+        var set = object(.statefulSets, name, .database)
+        set["spec"] = [
+            "replicas": ServiceJSON(cluster.instances), "serviceName": .text(PodNames.service(name)),
+            // All at once: Patroni alone knows who must come first.
+            "podManagementPolicy": "Parallel", "updateStrategy": ["type": "RollingUpdate"],
+            "selector": ["matchLabels": .object(selector.mapValues { .text($0) })],
+            "template": [
+                "metadata": [
+                    "labels": .object(
+                        cluster.pods.labels.merging(labels(.database)) { _, own in own }.mapValues { .text($0) }),
+                    "annotations": .object(cluster.pods.annotations.mapValues { .text($0) }),
+                ],
+                "spec": podSpec(secretFiles: secretFiles, restoreFiles: restoreFiles),
+            ],
+            "volumeClaimTemplates": [claim],
+        ]
+        return WantedObject(type: .statefulSets, object: set)
+    }
+
+    private var claim: ServiceJSON {
+        var spec: ServiceJSON = [
+            "accessModes": ["ReadWriteOnce"], "resources": ["requests": ["storage": .text(cluster.volume.size)]],
+        ]
+        if let storageClass = cluster.volume.storageClass { spec["storageClassName"] = .text(storageClass) }
+        return [
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": [
+                "name": .text(cluster.names.dataClaim),
+                "labels": .object(labels(.database).mapValues { .text($0) }),
+            ],
+            "spec": spec,
+        ]
+    }
+
+    private func podSpec(secretFiles: [String], restoreFiles: [String]) -> ServiceJSON {
+        var spec: [String: ServiceJSON] = [
+            "serviceAccountName": .text(Self.patroniName(name)),
+            "securityContext": PodParts.podSecurity,
+            // PostgreSQL ends with a checkpoint.
+            "terminationGracePeriodSeconds": 120,
+            "containers": [patroniContainer, agentContainer],
+            "volumes": .array(volumes(secretFiles: secretFiles, restoreFiles: restoreFiles)),
+        ]
+        spec.merge(cluster.pods.scheduling) { _, user in user }
+        if cluster.pods.spreads, spec["affinity"]?[["podAntiAffinity"]] == nil, cluster.instances > 1 {
+            var affinity = spec["affinity"] ?? [:]
+            affinity["podAntiAffinity"] = [
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    [
+                        "weight": 100,
+                        "podAffinityTerm": [
+                            "topologyKey": "kubernetes.io/hostname",
+                            "labelSelector": ["matchLabels": .object(selector.mapValues { .text($0) })],
+                        ],
+                    ]
+                ]
+            ]
+            spec["affinity"] = affinity
+        }
+        return .object(spec)
+    }
+
+    private var mounts: [ServiceJSON] {
+        [
+            PodParts.mount(cluster.names.dataClaim, "/var/lib/postgresql"),
+            PodParts.mount("run", EngineConfiguration.socketDirectory, subPath: "postgresql"),
+            PodParts.mount("run", EngineConfiguration.runDirectory, subPath: "permafrost"),
+            PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
+        ]
+    }
+
+    private var patroniContainer: ServiceJSON {
+        let users = cluster.names.userSecret
+        var container: ServiceJSON = [
+            "name": "patroni", "image": .text(settings.postgresImage(cluster.major)),
+            "command": ["patroni", .text("\(PatroniConfiguration.directory)/patroni.yml")],
+            "env": [
+                PodParts.fieldVariable("PATRONI_NAME", "metadata.name"),
+                PodParts.fieldVariable("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
+                PodParts.variable("PATRONI_POSTGRESQL_CONNECT_ADDRESS", "$(PATRONI_KUBERNETES_POD_IP):5432"),
+                PodParts.variable(
+                    "PATRONI_RESTAPI_CONNECT_ADDRESS",
+                    "$(PATRONI_KUBERNETES_POD_IP):\(PatroniConfiguration.restPort)"),
+                PodParts.variable("PATRONI_RESTAPI_USERNAME", "patroni"),
+                PodParts.secretVariable("PATRONI_RESTAPI_PASSWORD", users, PatroniConfiguration.restPassword),
+                PodParts.secretVariable("PATRONI_SUPERUSER_PASSWORD", users, cluster.names.superuserPassword),
+                PodParts.secretVariable("PATRONI_REPLICATION_PASSWORD", users, cluster.names.replicationPassword),
+            ],
+            "ports": [["name": "postgres", "containerPort": 5432], ["name": "patroni", "containerPort": 8008]],
+            "readinessProbe": [
+                "httpGet": ["path": "/readiness", "port": 8008], "periodSeconds": 5, "timeoutSeconds": 3,
+                "failureThreshold": 3,
+            ],
+            // Patroni says so itself when its loop hangs; a database that recovers for hours is alive.
+            "livenessProbe": [
+                "httpGet": ["path": "/liveness", "port": 8008], "periodSeconds": 10, "timeoutSeconds": 5,
+                "failureThreshold": 6, "initialDelaySeconds": 10,
+            ],
+            "securityContext": PodParts.containerSecurity,
+            "volumeMounts": .array(
+                mounts + [
+                    PodParts.mount("patroni", PatroniConfiguration.directory, readOnly: true),
+                    PodParts.mount("restore", PatroniConfiguration.restoreDirectory, readOnly: true),
+                    PodParts.mount("shm", "/dev/shm"), PodParts.mount("tmp", "/tmp"),
+                ]),
+        ]
+        if let resources = cluster.pods.resources { container["resources"] = resources }
+        return container
+    }
+
+    private var agentContainer: ServiceJSON {
+        [
+            "name": "agent", "image": .text(settings.postgresImage(cluster.major)),
+            "command": ["permafrost", "agent"],
+            "ports": [
+                ["name": "agent", "containerPort": ServiceJSON(EngineConfiguration.agentPort)],
+                ["name": "monitor", "containerPort": ServiceJSON(EngineConfiguration.monitorPort)],
+            ],
+            "livenessProbe": [
+                "httpGet": ["path": "/healthz", "port": ServiceJSON(EngineConfiguration.monitorPort)],
+                "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6,
+            ],
+            "securityContext": PodParts.containerSecurity,
+            "volumeMounts": .array(mounts + [PodParts.mount("agent-tmp", "/tmp")]),
+        ]
+    }
+
+    private func volumes(secretFiles: [String], restoreFiles: [String]) -> [ServiceJSON] {
+        let restore = ServiceJSON.text(Self.restoreName(name))
+        var restoreItems: [ServiceJSON] = [["key": "repo.conf", "path": "conf.d/repo.conf"]]
+        restoreItems += restoreFiles.map { ["key": .text($0), "path": .text("files/\($0)")] }
+        return [
+            PodParts.configurationVolume("agent.conf", self, secretFiles: secretFiles),
+            ["name": "patroni", "configMap": ["name": .text(Self.patroniName(name))]],
+            // Only there while a cluster begins as a copy; always named, so that its end changes no pod.
+            [
+                "name": "restore",
+                "projected": [
+                    "defaultMode": 0o440,
+                    "sources": [
+                        ["configMap": ["name": restore, "optional": true]],
+                        ["secret": ["name": restore, "optional": true, "items": .array(restoreItems)]],
+                    ],
+                ],
+            ],
+            PodParts.emptyDirectory("run"), PodParts.emptyDirectory("tmp"), PodParts.emptyDirectory("agent-tmp"),
+            ["name": "shm", "emptyDir": ["medium": "Memory"]],
+        ]
+    }
+}

@@ -1,0 +1,115 @@
+import HTTP
+import KubernetesClient
+
+/// `patroni.yml` of a cluster; JSON is YAML.
+struct PatroniConfiguration {
+    let cluster: DatabaseCluster
+
+    static let directory = "/etc/patroni"
+    static let restoreDirectory = "/etc/permafrost-restore"
+    static let restPort = 8008
+    /// Key of the password, in the users' Secret, without which Patroni's interface changes nothing.
+    static let restPassword = "patroni-password"
+
+    static let archiveCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-push %p"
+    static let restoreCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-get %f \"%p\""
+
+    var json: ServiceJSON {
+        var bootstrap: ServiceJSON = [
+            "dcs": dynamic,
+            "initdb": [
+                "data-checksums", ["encoding": "UTF8"], ["locale": "C.UTF-8"], ["auth-host": "scram-sha-256"],
+                ["auth-local": "peer"],
+            ],
+        ]
+        if let restore = cluster.restore {
+            bootstrap["method"] = "permafrost"
+            bootstrap["permafrost"] = [
+                "command": .text(Self.command(restore)), "keep_existing_recovery_conf": true, "no_params": true,
+            ]
+        }
+        return [
+            "scope": .text(cluster.key.name),
+            "bootstrap": bootstrap,
+            "kubernetes": [
+                "namespace": .text(cluster.key.namespace ?? "default"), "use_endpoints": true,
+                "scope_label": .text(OperatorNames.cluster), "role_label": "role",
+                "labels": [OperatorNames.part: .text(ClusterObjects.Part.database.rawValue)],
+                "ports": [["name": "postgres", "port": 5432]],
+            ],
+            "restapi": ["listen": .text("0.0.0.0:\(Self.restPort)")],
+            "postgresql": [
+                "listen": "*:5432", "data_dir": .text(EngineConfiguration.dataDirectory),
+                "bin_dir": .text("/usr/lib/postgresql/\(cluster.major)/bin"), "pgpass": "/tmp/pgpass",
+                "use_unix_socket": true, "use_unix_socket_repl": true,
+                "parameters": ["unix_socket_directories": .text(EngineConfiguration.socketDirectory)],
+                "authentication": [
+                    "superuser": ["username": "postgres"], "replication": ["username": "replicator"],
+                ],
+                "pg_hba": [
+                    "local all postgres peer", "local all all scram-sha-256",
+                    "local replication replicator scram-sha-256",
+                    "host replication replicator all scram-sha-256", "host all all all scram-sha-256",
+                ],
+                "create_replica_methods": .array(replicaMethods.map { .text($0) }),
+                "permafrost": [
+                    "command": .text("permafrost --stanza=\(OperatorNames.stanza) --type=standby --delta restore"),
+                    "keep_data": true, "no_params": true,
+                ],
+                "basebackup": ["checkpoint": "fast"],
+            ],
+        ]
+    }
+
+    /// What Patroni keeps for all members, and takes up without a restart where PostgreSQL can.
+    var dynamic: ServiceJSON {
+        var postgresql: ServiceJSON = [
+            "use_pg_rewind": true, "use_slots": true,
+            "parameters": .object(parameters.mapValues { .text($0) }),
+        ]
+        if cluster.isArchiving { postgresql["recovery_conf"] = ["restore_command": .text(Self.restoreCommand)] }
+        return ["ttl": 30, "loop_wait": 10, "retry_timeout": 10, "postgresql": postgresql]
+    }
+
+    private var parameters: [String: String] {
+        [
+            "archive_mode": "on",
+            // Without a repository nobody wants WAL; as soon as there is one, this changes without a restart.
+            "archive_command": cluster.isArchiving ? Self.archiveCommand : "/bin/true",
+            "archive_timeout": "\(cluster.archiveTimeout)s",
+            "max_wal_senders": "20", "wal_level": "logical", "password_encryption": "scram-sha-256",
+            "wal_log_hints": "on",
+        ]
+    }
+
+    private var replicaMethods: [String] { cluster.isArchiving ? ["permafrost", "basebackup"] : ["basebackup"] }
+
+    static func command(_ restore: WantedRestore) -> String {
+        var words = [
+            "permafrost", "--config=\(restoreDirectory)/restore.conf",
+            "--config-include-path=\(restoreDirectory)/conf.d", "--stanza=\(OperatorNames.stanza)",
+            "--set=\(restore.label)", "--type=\(restore.target.kind.rawValue)",
+        ]
+        if let value = restore.target.value { words.append("--target=\(value)") }
+        if let timeline = restore.target.timeline { words.append("--target-timeline=\(timeline)") }
+        if restore.target.kind != .default { words.append("--target-action=promote") }
+        if !restore.target.isInclusive, [.lsn, .time, .xid].contains(restore.target.kind) {
+            words.append("--target-exclusive")
+        }
+        words.append("restore")
+        // Patroni splits it as a shell would.
+        return words.map { word in
+            word.utf8.allSatisfy(isPlain) ? word : "'" + word.replacing("'", with: "'\\''") + "'"
+        }.joined(separator: " ")
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "="),
+            UInt8(ascii: "/"), UInt8(ascii: "."), UInt8(ascii: ":"):
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import HTTP
+
+/// What all pods have in common: nothing that restricted Pod Security refuses.
+enum PodParts {
+    /// User and group `postgres` of the images.
+    static let user = 999
+
+    static var podSecurity: ServiceJSON {
+        [
+            "runAsNonRoot": true, "runAsUser": ServiceJSON(user), "runAsGroup": ServiceJSON(user),
+            "fsGroup": ServiceJSON(user), "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": ["type": "RuntimeDefault"],
+        ]
+    }
+
+    static var containerSecurity: ServiceJSON {
+        [
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+            "capabilities": ["drop": ["ALL"]],
+        ]
+    }
+
+    static func mount(_ name: String, _ path: String, subPath: String? = nil, readOnly: Bool = false) -> ServiceJSON {
+        var mount: ServiceJSON = ["name": .text(name), "mountPath": .text(path)]
+        if let subPath { mount["subPath"] = .text(subPath) }
+        if readOnly { mount["readOnly"] = true }
+        return mount
+    }
+
+    static func emptyDirectory(_ name: String) -> ServiceJSON { ["name": .text(name), "emptyDir": [:]] }
+
+    /// The configuration as the engine looks for it.
+    /// - Parameter file: of the ConfigMap.
+    static func configurationVolume(_ file: String, _ objects: ClusterObjects, secretFiles: [String]) -> ServiceJSON {
+        let name = ServiceJSON.text(ClusterObjects.configurationName(objects.name))
+        var mapItems: [ServiceJSON] = [["key": .text(file), "path": "pgbackrest.conf"]]
+        if objects.settings.trustedCertificates != nil {
+            let file = ServiceJSON.text(EngineConfiguration.trustedFile)
+            mapItems.append(["key": file, "path": file])
+        }
+        var items: [ServiceJSON] = [
+            ["key": "repo.conf", "path": "conf.d/repo.conf"], ["key": "tls.crt", "path": "tls/tls.crt"],
+            ["key": "tls.key", "path": "tls/tls.key"], ["key": "ca.crt", "path": "tls/ca.crt"],
+        ]
+        items += secretFiles.map { ["key": .text($0), "path": .text("files/\($0)")] }
+        return [
+            "name": "configuration",
+            "projected": [
+                "defaultMode": 0o440,
+                "sources": [
+                    ["configMap": ["name": name, "items": .array(mapItems)]],
+                    ["secret": ["name": name, "items": .array(items)]],
+                ],
+            ],
+        ]
+    }
+
+    static func fieldVariable(_ name: String, _ path: String) -> ServiceJSON {
+        ["name": .text(name), "valueFrom": ["fieldRef": ["apiVersion": "v1", "fieldPath": .text(path)]]]
+    }
+
+    static func variable(_ name: String, _ value: String) -> ServiceJSON {
+        ["name": .text(name), "value": .text(value)]
+    }
+
+    static func secretVariable(_ name: String, _ secret: String, _ key: String) -> ServiceJSON {
+        ["name": .text(name), "valueFrom": ["secretKeyRef": ["name": .text(secret), "key": .text(key)]]]
+    }
+}

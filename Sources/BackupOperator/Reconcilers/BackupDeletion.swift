@@ -1,0 +1,137 @@
+import BackupModel
+import HTTP
+import KubernetesClient
+
+/// An `SGBackup` that is being deleted takes its data with it, unless somebody else has it too: the removal of a
+/// namespace, or of the resource's definition, or of the operator, asks for no such thing.
+struct BackupDeletion {
+    let context: OperatorContext
+    let backup: StackGresBackup
+
+    private var object: KubernetesObject { backup.object }
+    private var name: String { "\(OperatorNames.shortened(object.name, to: 56))-delete" }
+
+    func reconcile() async throws(KubernetesError) -> WorkOutcome {
+        guard object.finalizers.contains(OperatorNames.finalizer) else { return .done }
+        // Who runs is told to stop, and the agent's job with it, before anything is removed.
+        let running = context.caches.jobs.objects(ownedBy: object.uid).filter {
+            $0.name != name && !$0.isBeingDeleted && $0["status", "completionTime"] == nil
+        }
+        for job in running {
+            try await context.client.delete(
+                .jobs, namespace: job.namespace, name: job.name, DeleteOptions(propagation: .foreground, uid: job.uid))
+        }
+        if !running.isEmpty { return .again(after: .seconds(2)) }
+        try await BackupLock(context: context, cluster: backup.cluster).release(by: backup)
+        guard let label = backup.label, try await !keepsData() else { return try await letGo() }
+        let place: RepositoryLocation?
+        do throws(Refusal) {
+            place = try backup.location()
+        } catch {
+            await context.events.record(.warning, "DeletionFailed", error.message, about: object)
+            return try await letGo()
+        }
+        guard let location = place else { return try await letGo() }
+        let jobKey = ObjectKey(namespace: object.namespace, name: name)
+        guard let job = context.caches.jobs[jobKey], job.ownerReferences.contains(where: { $0.uid == object.uid })
+        else {
+            return try await start(label, location)
+        }
+        let conditions = job["status", "conditions"]?.elements ?? []
+        func isTrue(_ type: String) -> Bool {
+            conditions.contains { $0["type"]?.string == type && $0["status"]?.string == "True" }
+        }
+        if isTrue("Complete") { return try await letGo() }
+        guard isTrue("Failed") else { return .done }
+        let pods = context.caches.pods.objects(ownedBy: job.uid)
+        let said = pods.lazy.compactMap { Self.message($0) }.first ?? "Job '\(name)' failed"
+        await context.events.record(
+            .warning, "DeletionFailed",
+            "the data of \(label) could not be removed: \(said). To delete the object alone, annotate it with \(OperatorNames.keepsData)=true",
+            about: object)
+        try await context.client.delete(
+            .jobs, namespace: job.namespace, name: job.name, DeleteOptions(propagation: .background, uid: job.uid))
+        return .failed
+    }
+
+    // MARK: Whether
+
+    private func keepsData() async throws(KubernetesError) -> Bool {
+        if object.annotations[OperatorNames.keepsData] == "true" { return true }
+        let others = context.caches.backups.objects().contains { other in
+            other.uid != object.uid && !other.isBeingDeleted && StackGresBackup(other).isSameData(as: backup)
+        }
+        if others { return true }
+        return try await isGoingWhole()
+    }
+
+    /// The namespace, or all objects of this kind.
+    private func isGoingWhole() async throws(KubernetesError) -> Bool {
+        if let name = object.namespace, let namespace = try await found(.namespaces, name), namespace.isBeingDeleted {
+            return true
+        }
+        let definition = try await found(.customResourceDefinitions, "\(StackGres.backups.plural).\(StackGres.group)")
+        return definition?.isBeingDeleted ?? false
+    }
+
+    /// nil also where an operator of single namespaces may not ask.
+    private func found(_ type: ResourceType, _ name: String) async throws(KubernetesError) -> KubernetesObject? {
+        do throws(KubernetesError) {
+            return try await context.client.find(type, name: name)
+        } catch {
+            if error.isForbidden { return nil }
+            throw error
+        }
+    }
+
+    // MARK: Removing
+
+    /// A pod of its own with the configuration of this one repository: the cluster may be gone.
+    private func start(_ label: String, _ location: RepositoryLocation) async throws(KubernetesError) -> WorkOutcome {
+        var secrets: [String: KubernetesObject] = [:]
+        for name in location.secretNames {
+            secrets[name] = try await context.client.find(.secrets, namespace: object.namespace, name: name)
+        }
+        let (credentials, missing) = Credentials.collect([(1, location)]) { secrets[$0.name]?.data($0.key) }
+        if let selector = missing[1] {
+            await context.events.record(
+                .warning, "DeletionFailed",
+                "the data of \(label) cannot be removed: there is no entry \(selector). To delete the object alone, annotate it with \(OperatorNames.keepsData)=true",
+                about: object)
+            return .again(after: .seconds(30))
+        }
+        let removal = BackupRemoval(name: name, backup: object, label: label, location: location)
+        for wanted in removal.objects(credentials, context.settings) { try await context.apply(wanted) }
+        return .done
+    }
+
+    private func letGo() async throws(KubernetesError) -> WorkOutcome {
+        do throws(KubernetesError) {
+            _ = try await context.client.patch(
+                StackGres.backups, namespace: object.namespace, name: object.name,
+                [
+                    "metadata": [
+                        "resourceVersion": .text(object.resourceVersion ?? ""),
+                        "finalizers": ServiceJSON(object.finalizers.filter { $0 != OperatorNames.finalizer }),
+                    ]
+                ])
+        } catch {
+            if !error.isNotFound { throw error }
+        }
+        context.queue.add(.cluster(backup.cluster))
+        return .done
+    }
+
+    private static func message(_ pod: KubernetesObject) -> String? {
+        let containers =
+            (pod["status", "initContainerStatuses"]?.elements ?? [])
+            + (pod["status", "containerStatuses"]?.elements ?? [])
+        for status in containers {
+            guard let end = status[["state", "terminated"]], end["exitCode"]?.integer != 0,
+                let text = end["message"]?.string, !text.isEmpty
+            else { continue }
+            return String(text.suffix(500))
+        }
+        return nil
+    }
+}

@@ -1,0 +1,73 @@
+import HTTP
+import KubernetesClient
+
+/// The Lease by which one backup of a cluster runs at a time, whichever dialect asked for it. Who has it is judged by the
+/// backup that it names: one that has ended, or is gone, has it no more.
+struct BackupLock {
+    let context: OperatorContext
+    let cluster: ObjectKey
+
+    private var name: String { "pg-\(cluster.name)-backup-lock" }
+
+    /// - Returns: nil when it is ours now, or the name of the backup that has it.
+    func take(for backup: StackGresBackup) async throws(KubernetesError) -> String? {
+        let holder = backup.object.name
+        guard var lease = try await context.client.find(.leases, namespace: cluster.namespace, name: name) else {
+            var new = KubernetesObject(.leases, namespace: cluster.namespace, name: name)
+            new.labels = [OperatorNames.cluster: cluster.name]
+            if let object = context.caches.clusters[cluster] { new.ownerReferences = [object.owner()] }
+            new["spec"] = record(holder)
+            do throws(KubernetesError) {
+                _ = try await context.client.create(.leases, new)
+                return nil
+            } catch {
+                if error.isAlreadyExists { return "another" }
+                throw error
+            }
+        }
+        let present = lease["spec", "holderIdentity"]?.string ?? ""
+        if present == holder { return nil }
+        if !present.isEmpty {
+            let other = context.caches.backups[ObjectKey(namespace: cluster.namespace, name: present)]
+            if let other, StackGresBackup(other).phase == .running { return present }
+        }
+        lease["spec"] = record(holder)
+        do throws(KubernetesError) {
+            _ = try await context.client.replace(.leases, lease)
+            return nil
+        } catch {
+            if error.isConflict { return "another" }
+            throw error
+        }
+    }
+
+    /// Writes down that it is still in use, for people.
+    func keep(for backup: StackGresBackup) async throws(KubernetesError) {
+        do throws(KubernetesError) {
+            _ = try await context.client.patch(
+                .leases, namespace: cluster.namespace, name: name,
+                ["spec": ["renewTime": .text(ServiceTime.rfc3339(microseconds: context.now() * 1_000_000))]])
+        } catch {
+            if !error.isNotFound { throw error }
+        }
+    }
+
+    func release(by backup: StackGresBackup) async throws(KubernetesError) {
+        guard var lease = try await context.client.find(.leases, namespace: cluster.namespace, name: name),
+            lease["spec", "holderIdentity"]?.string == backup.object.name
+        else { return }
+        lease["spec", "holderIdentity"] = ""
+        do throws(KubernetesError) {
+            _ = try await context.client.replace(.leases, lease)
+        } catch {
+            if !error.isConflict && !error.isNotFound { throw error }
+        }
+    }
+
+    private func record(_ holder: String) -> ServiceJSON {
+        let now = ServiceJSON.text(ServiceTime.rfc3339(microseconds: context.now() * 1_000_000))
+        return [
+            "holderIdentity": .text(holder), "leaseDurationSeconds": 60, "acquireTime": now, "renewTime": now,
+        ]
+    }
+}

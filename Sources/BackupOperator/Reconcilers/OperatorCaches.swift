@@ -1,0 +1,128 @@
+package import KubernetesClient
+import RepositoryStorage
+
+/// What the operator watches: users' objects as they are, its own without what it wrote there itself.
+package final class OperatorCaches: Sendable {
+    let clusters: CacheSet
+    let backups: CacheSet
+    let storages: CacheSet
+    /// Of users, by name alone: what is in them is asked for when it is needed.
+    let secrets: CacheSet
+    /// That carry our label.
+    let statefulSets: CacheSet
+    let deployments: CacheSet
+    let jobs: CacheSet
+    let pods: CacheSet
+    let configMaps: CacheSet
+    let services: CacheSet
+    let endpoints: CacheSet
+    let accounts: CacheSet
+    let roles: CacheSet
+    let roleBindings: CacheSet
+
+    package init(
+        _ client: KubernetesClient, namespaces: [String],
+        changed: @escaping @Sendable (ResourceType, ObjectChange) -> Void,
+        failed: @escaping @Sendable (ResourceType, KubernetesError?) -> Void
+    ) {
+        func caches(
+            _ type: ResourceType, _ labels: [LabelRequirement] = [],
+            _ reduce: @escaping @Sendable (inout KubernetesObject) -> Void = { _ in }
+        ) -> CacheSet {
+            CacheSet(type, client, namespaces: namespaces) { options in
+                options.selection = Selection(labels: labels)
+                options.reduce = { object in
+                    object["metadata", "managedFields"] = nil
+                    reduce(&object)
+                }
+                options.changed = { changed(type, $0) }
+                options.failed = { failed(type, $0) }
+            }
+        }
+        let ours: [LabelRequirement] = [.exists(OperatorNames.cluster)]
+        let withoutContent: @Sendable (inout KubernetesObject) -> Void = { object in
+            object["spec"] = nil
+            object["data"] = nil
+            object["rules"] = nil
+            object["subjects"] = nil
+            object["subsets"] = nil
+        }
+        clusters = caches(StackGres.clusters)
+        backups = caches(StackGres.backups)
+        storages = caches(StackGres.storages)
+        secrets = caches(.secrets, [], withoutContent)
+        statefulSets = caches(.statefulSets, ours, withoutContent)
+        deployments = caches(.deployments, ours, withoutContent)
+        jobs = caches(.jobs, ours, withoutContent)
+        pods = caches(.pods, ours, withoutContent)
+        configMaps = caches(.configMaps, ours, withoutContent)
+        services = caches(.services, ours, withoutContent)
+        endpoints = caches(.endpoints, ours, withoutContent)
+        accounts = caches(.serviceAccounts, ours, withoutContent)
+        roles = caches(.roles, ours, withoutContent)
+        roleBindings = caches(.roleBindings, ours, withoutContent)
+    }
+
+    var all: [CacheSet] {
+        [
+            clusters, backups, storages, secrets, statefulSets, deployments, jobs, pods, configMaps, services,
+            endpoints,
+            accounts, roles, roleBindings,
+        ]
+    }
+
+    /// nil for a type that is not watched.
+    func cache(of type: ResourceType) -> CacheSet? { all.first { $0.type == type } }
+
+    /// Until the task is cancelled.
+    package func run() async {
+        await withTaskGroup { group in
+            for set in all { group.addTask { await set.run() } }
+        }
+    }
+
+    package func waitUntilFilled() async throws {
+        for set in all { try await set.waitUntilFilled() }
+    }
+}
+
+/// Caches of one type in some namespaces, or in all.
+package final class CacheSet: Sendable {
+    package let type: ResourceType
+    private let all: ObjectCache?
+    private let byNamespace: [String: ObjectCache]
+
+    init(
+        _ type: ResourceType, _ client: KubernetesClient, namespaces: [String],
+        _ set: (inout ObjectCache.Options) -> Void
+    ) {
+        self.type = type
+        var options = ObjectCache.Options()
+        set(&options)
+        all = namespaces.isEmpty ? ObjectCache(type, client, options) : nil
+        var caches: [String: ObjectCache] = [:]
+        for namespace in namespaces {
+            options.namespace = namespace
+            caches[namespace] = ObjectCache(type, client, options)
+        }
+        byNamespace = caches
+    }
+
+    private var caches: [ObjectCache] { (all.map { [$0] } ?? []) + byNamespace.values }
+
+    subscript(key: ObjectKey) -> KubernetesObject? { (all ?? byNamespace[key.namespace ?? ""])?[key] }
+
+    func objects(namespace: String? = nil, _ labels: [LabelRequirement] = []) -> [KubernetesObject] {
+        caches.flatMap { $0.objects(namespace: namespace, labels) }
+    }
+
+    func objects(ownedBy uid: String) -> [KubernetesObject] { caches.flatMap { $0.objects(ownedBy: uid) } }
+
+    func run() async {
+        await withTaskGroup { group in
+            for cache in caches { group.addTask { await cache.run() } }
+        }
+    }
+
+    func waitUntilFilled() async throws { for cache in caches { try await cache.waitUntilFilled() } }
+}
