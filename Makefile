@@ -15,7 +15,7 @@ LOCAL = ArchiveAgent|CertificateAuthority|Jobs|Monitoring|ObjectStorage|Reposito
 # Alone: ten thousand connections, and peers that wait for each other.
 NETWORK = HTTP
 # Alone: leases that are a matter of seconds, and kubectl.
-CLUSTER = KubernetesClient
+CLUSTER = KubernetesClient|BackupOperator
 SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|Interop
 # A target may use only what Package.swift says it uses.
 TEST = swift test --explicit-target-dependency-import-check error

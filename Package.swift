@@ -164,6 +164,12 @@ let package = Package(
         .testTarget(
             name: "KubernetesClientTests",
             dependencies: ["BackupModel", "HTTP", "KubernetesClient", "KubernetesTestServer", "RepositoryStorage"]),
+        .testTarget(
+            name: "BackupOperatorTests",
+            dependencies: [
+                "BackupModel", "BackupOperator", "HTTP", "Jobs", "KubernetesClient", "KubernetesTestServer",
+                "RepositoryStorage", .product(name: "Logging", package: "swift-log"),
+            ]),
         // The contract's tests are StorageTests' own, by links.
         .testTarget(
             name: "RepositoryHostTests",

@@ -14,6 +14,8 @@ package struct OperatorSettings: Sendable {
     package var identity = ""
     /// Between two looks at a cluster that is well.
     package var interval = 20
+    /// What pauses are counted in: tests have less time.
+    package var second = Duration.seconds(1)
     /// Days for which certificates are made.
     package var certificateDays = 90
     package var authorityDays = 3650

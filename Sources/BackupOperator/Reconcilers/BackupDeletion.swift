@@ -21,7 +21,7 @@ struct BackupDeletion {
             try await context.client.delete(
                 .jobs, namespace: job.namespace, name: job.name, DeleteOptions(propagation: .foreground, uid: job.uid))
         }
-        if !running.isEmpty { return .again(after: .seconds(2)) }
+        if !running.isEmpty { return .again(after: context.settings.second * 2) }
         try await BackupLock(context: context, cluster: backup.cluster).release(by: backup)
         guard let label = backup.label, try await !keepsData() else { return try await letGo() }
         let place: RepositoryLocation?
@@ -98,7 +98,7 @@ struct BackupDeletion {
                 .warning, "DeletionFailed",
                 "the data of \(label) cannot be removed: there is no entry \(selector). To delete the object alone, annotate it with \(OperatorNames.keepsData)=true",
                 about: object)
-            return .again(after: .seconds(30))
+            return .again(after: context.settings.second * 30)
         }
         let removal = BackupRemoval(name: name, backup: object, label: label, location: location)
         for wanted in removal.objects(credentials, context.settings) { try await context.apply(wanted) }

@@ -9,7 +9,7 @@ struct BackupReconciler {
     let context: OperatorContext
     let key: ObjectKey
 
-    private static let pause = Duration.seconds(5)
+    private var pause: Duration { context.settings.second * 5 }
 
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
         guard let object = context.caches.backups[key] else { return .done }
@@ -51,34 +51,33 @@ struct BackupReconciler {
             (wanted, repository, storage, path) = try place(backup)
         } catch {
             try await wait(backup, error.reason, error.message)
-            return .again(after: Self.pause)
+            return .again(after: pause)
         }
-        let status = context.watch[backup.cluster].status
-        guard let seen = status?[repository.key], seen.isReady, status?.isInRecovery == false else {
-            let why = status?[repository.key]?.error?.message ?? "the repository is not ready yet"
+        let said = context.watch[backup.cluster].status
+        guard let seen = said?[repository.key], seen.isReady, said?.isInRecovery == false else {
+            let why = said?[repository.key]?.error?.message ?? "the repository is not ready yet"
             try await wait(backup, "RepositoryNotReady", why)
-            return .again(after: Self.pause)
+            return .again(after: pause)
         }
         // Made by a run whose Job is gone since.
         if let stored = seen.backups.last(where: { $0.annotations[OperatorNames.backupUID] == backup.object.uid }) {
-            try await complete(backup, stored, status, jobPod: backup.jobPod)
+            try await complete(backup, stored, said, jobPod: backup.jobPod)
             return .done
         }
         if let other = try await BackupLock(context: context, cluster: backup.cluster).take(for: backup) {
             try await wait(backup, "WaitingForOther", "SGBackup '\(other)' runs")
-            return .again(after: Self.pause)
+            return .again(after: pause)
         }
-        var process: ServiceJSON = ["status": "Running"]
-        process["failure"] = .null
-        try await patch(
-            backup,
-            [
-                "process": process, "backupPath": .text(path),
-                "sgBackupConfig": [
-                    "storage": storage,
-                    "baseBackups": ["compression": .text(compression(repository.settings["compress-type"]))],
-                ],
-            ])
+        var status: ServiceJSON = ["process": ["status": "Running", "failure": .null]]
+        // Written once: a copy of it is what a restore goes by.
+        if backup.storage == nil {
+            status["backupPath"] = .text(path)
+            status["sgBackupConfig"] = [
+                "storage": storage,
+                "baseBackups": ["compression": .text(compression(repository.settings["compress-type"]))],
+            ]
+        }
+        try await patch(backup, status)
         var annotations = [OperatorNames.backupUID: backup.object.uid]
         if !backup.isManaged { annotations["hold"] = BackupHold.reason(backup.object) }
         let limits = ["compress-type", "process-max", "rate-limit-disk", "rate-limit-network"]
@@ -145,7 +144,7 @@ struct BackupReconciler {
             guard let stored = result?.info.flatMap({ StoredBackup(info: $0) }) ?? stored(backup) else {
                 // The pod is gone with its message: the repository says what there is, as soon as it was looked at.
                 context.watch.add(backup.cluster)
-                return .again(after: Self.pause)
+                return .again(after: pause)
             }
             try await complete(backup, stored, status, jobPod: pods.last?.name)
             return .done
@@ -167,7 +166,7 @@ struct BackupReconciler {
             try await patch(backup, ["process": process])
         }
         try await BackupLock(context: context, cluster: backup.cluster).keep(for: backup)
-        return .again(after: .seconds(20))
+        return .again(after: context.settings.second * 20)
     }
 
     private func stored(_ backup: StackGresBackup) -> StoredBackup? {
@@ -268,7 +267,7 @@ struct BackupReconciler {
                 .first(where: { $0.isPrimary && $0.isReady })?.name,
             let object = context.caches.clusters[backup.cluster],
             let element = (try? StackGresCluster(object).elements())?.first(where: { $0.path == backup.path })
-        else { return .again(after: .seconds(30)) }
+        else { return .again(after: context.settings.second * 30) }
         let hold = backup.isManaged ? "" : BackupHold.reason(backup.object)
         do throws(BackupError) {
             let request = try JobRequest(
@@ -278,7 +277,7 @@ struct BackupReconciler {
                     JobRequest.Option(.repo, .texts(["\(element.key)"])), JobRequest.Option(.set, .texts([label])),
                 ], key: "hold-\(backup.object.uid)-\(backup.object.generation)-\(context.now() / 30)")
             guard let result = try await context.agents.run(request, of: backup.cluster, pod: pod) else {
-                return .again(after: Self.pause)
+                return .again(after: pause)
             }
             if let error = result.error { throw error }
         } catch {

@@ -11,8 +11,8 @@ struct ClusterReconciler {
     let key: ObjectKey
 
     /// What may change without anybody telling is looked at so often.
-    private static let longestPause = Duration.seconds(300)
-    private static let missingPause = Duration.seconds(15)
+    private var longestPause: Duration { context.settings.second * 300 }
+    private var missingPause: Duration { context.settings.second * 15 }
 
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
         guard let object = context.caches.clusters[key], !object.isBeingDeleted else {
@@ -33,7 +33,7 @@ struct ClusterReconciler {
             try await report(
                 StackGresStatus(
                     cluster, wanted: nil, refusal: error, observation: observation(cluster), now: context.now()))
-            return error.isTemporary ? .again(after: Self.missingPause) : .done
+            return error.isTemporary ? .again(after: missingPause) : .done
         }
         if wanted.isPaused { return .done }
 
@@ -67,7 +67,7 @@ struct ClusterReconciler {
         try await removeExpired(cluster, seen)
         try await report(StackGresStatus(cluster, wanted: wanted, observation: seen, now: context.now()))
         if !seen.missing.isEmpty || wanted.faultyRepositories.contains(where: \.fault.isTemporary) {
-            return .again(after: min(pause, Self.missingPause))
+            return .again(after: min(pause, missingPause))
         }
         return .again(after: pause)
     }
@@ -193,8 +193,8 @@ struct ClusterReconciler {
             }
         }
         seen.schedules = plan.states
-        guard let next = plan.next else { return Self.longestPause }
-        return min(Self.longestPause, .seconds(max(0, next - context.now())) + .milliseconds(20))
+        guard let next = plan.next else { return longestPause }
+        return min(longestPause, .seconds(max(0, next - context.now())) + .milliseconds(20))
     }
 
     /// Backups that retention has removed from the repository go here too.

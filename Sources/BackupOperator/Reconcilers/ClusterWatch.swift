@@ -16,18 +16,21 @@ final class ClusterWatch: Sendable {
     /// Is told when an answer says something else than the one before.
     private let changed: @Sendable (ObjectKey) -> Void
     private let interval: Duration
+    private let seconds: Int
     private let answers = Mutex<[ObjectKey: Answer]>([:])
     private let queue: KeyedWorkQueue<ObjectKey>
 
     /// While something is wrong, or about to change, it is asked for so often.
-    private static let urgent = Duration.seconds(5)
+    private let urgent: Duration
 
     init(
-        _ agents: any ClusterAgents, interval: Int, primary: @escaping @Sendable (ObjectKey) -> String?,
+        _ agents: any ClusterAgents, _ settings: OperatorSettings, primary: @escaping @Sendable (ObjectKey) -> String?,
         changed: @escaping @Sendable (ObjectKey) -> Void
     ) {
         self.agents = agents
-        self.interval = .seconds(interval)
+        interval = settings.second * settings.interval
+        urgent = settings.second * 5
+        seconds = settings.interval
         self.primary = primary
         self.changed = changed
         queue = KeyedWorkQueue(workers: 8)
@@ -60,13 +63,13 @@ final class ClusterWatch: Sendable {
                 return old
             }
             if Self.differ(old, answer) { changed(cluster) }
-            return .again(after: answer.isWell ? interval : Self.urgent)
+            return .again(after: answer.isWell ? interval : urgent)
         }
     }
 
     private func ask(_ cluster: ObjectKey, _ pod: String) async -> Answer {
         do throws(BackupError) {
-            let fresh = answers.withLock { $0[cluster]?.isWell ?? false } ? Int(interval.components.seconds) : 3
+            let fresh = answers.withLock { $0[cluster]?.isWell ?? false } ? seconds : 3
             return Answer(status: try await agents.status(of: cluster, pod: pod, fresh: fresh))
         } catch {
             return Answer(error: error)

@@ -29,7 +29,7 @@ package final class Operator: Sendable {
             })
         let queue = KeyedWorkQueue<WorkKey>(workers: Self.workers)
         let watch = ClusterWatch(
-            agents(caches), interval: settings.interval,
+            agents(caches), settings,
             primary: { cluster in
                 caches.pods.objects(
                     namespace: cluster.namespace,
