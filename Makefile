@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check clean install
+.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check check-crds clean install
 
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
@@ -73,6 +73,9 @@ lint: ## whether the Swift sources are laid out
 
 check: lint ## lint, and the rules that a compiler does not know
 	scripts/check
+
+check-crds: ## deploy/ judged by the Kubernetes that KUBECONFIG names; deletes what it makes
+	scripts/check-crds
 
 clean: ## remove all that was built
 	rm -rf .build bin libexec
