@@ -122,7 +122,10 @@ let package = Package(
 
         .target(
             name: "Monitoring",
-            dependencies: ["BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresFormats", "RepositoryStorage"]),
+            dependencies: [
+                "BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresAccess", "PostgresFormats",
+                "RepositoryFormats", "RepositoryStorage",
+            ]),
 
         // All that the launcher may link.
         .target(name: "ArchiveShortcut"),
@@ -195,7 +198,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .testTarget(
-            name: "MonitoringTests", dependencies: ["Monitoring", "BackupEngine", "BackupModel", "HTTP", "Jobs"]),
+            name: "MonitoringTests",
+            dependencies: ["Monitoring", "BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresAccess"]),
         .testTarget(name: "ArchiveShortcutTests", dependencies: ["ArchiveShortcut"]),
         .testTarget(
             name: "ArchiveAgentTests",

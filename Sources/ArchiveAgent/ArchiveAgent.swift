@@ -15,6 +15,8 @@ package final class ArchiveAgent: Sendable {
         case stop
     }
 
+    /// Why WAL cannot be pushed now.
+    package let failures: PushFailures
     private let pipe: Int32
     /// Hung up by the thread at its end.
     private let end: Int32
@@ -29,6 +31,7 @@ package final class ArchiveAgent: Sendable {
         guard linux_pipe(&ends) == 0, linux_pipe(&last) == 0 else {
             throw BackupError(.fileOpen, "unable to make a pipe: \(String(cString: strerror(errno)).lowercased())")
         }
+        failures = PushFailures()
         pipe = ends[1]
         end = last[0]
         var socket: AskerSocket?
@@ -42,7 +45,9 @@ package final class ArchiveAgent: Sendable {
                 """)
         }
         let context = Unmanaged.passRetained(
-            Start(spoolPath: spoolPath, socket: socket, commands: ends[0], end: last[1], logger: logger)
+            Start(
+                spoolPath: spoolPath, socket: socket, commands: ends[0], end: last[1], failures: failures,
+                logger: logger)
         ).toOpaque()
         var thread = pthread_t()
         let status = pthread_create(
@@ -87,9 +92,13 @@ package final class ArchiveAgent: Sendable {
         private let loop: ArchiveLoop
         private let end: Int32
 
-        init(spoolPath: String, socket: AskerSocket?, commands: Int32, end: Int32, logger: Logger) {
+        init(
+            spoolPath: String, socket: AskerSocket?, commands: Int32, end: Int32, failures: PushFailures,
+            logger: Logger
+        ) {
             self.end = end
-            loop = ArchiveLoop(spoolPath: spoolPath, socket: socket, commands: commands, logger: logger)
+            loop = ArchiveLoop(
+                spoolPath: spoolPath, socket: socket, commands: commands, failures: failures, logger: logger)
         }
 
         func run() {

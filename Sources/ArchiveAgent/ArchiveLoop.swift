@@ -9,6 +9,7 @@ final class ArchiveLoop {
     private let spoolPath: String
     private let socket: AskerSocket?
     private let commands: Int32
+    private let failures: PushFailures
     private let logger: Logger
     private let watch = DirectoryWatch()
     private var stanzas: [String: WatchedStanza] = [:]
@@ -19,7 +20,8 @@ final class ArchiveLoop {
     /// Between two looks at everything: for stanzas that are new, and for what nobody has told.
     private var interval: Duration { watch.descriptor >= 0 ? .seconds(10) : .seconds(1) }
 
-    init(spoolPath: String, socket: AskerSocket?, commands: Int32, logger: Logger) {
+    init(spoolPath: String, socket: AskerSocket?, commands: Int32, failures: PushFailures, logger: Logger) {
+        self.failures = failures
         self.spoolPath = spoolPath
         self.socket = socket
         self.commands = commands
@@ -159,7 +161,7 @@ final class ArchiveLoop {
     private func stanza(_ name: String) -> WatchedStanza? {
         if let known = stanzas[name], known.served != nil { return known }
         guard !name.contains("/"), name != ".", name != ".." else { return nil }
-        let stanza = stanzas[name] ?? WatchedStanza(name, spoolPath: spoolPath, logger: logger)
+        let stanza = stanzas[name] ?? WatchedStanza(name, spoolPath: spoolPath, failures: failures, logger: logger)
         stanza.refresh(watch)
         guard stanza.served != nil else { return nil }
         if stanzas[name] == nil {

@@ -10,6 +10,7 @@ final class WatchedStanza {
 
     let name: String
     private let spoolPath: String
+    private let failures: PushFailures
     private let logger: Logger
     /// nil while it is not known how PostgreSQL archives.
     private(set) var served: ServedStanza?
@@ -20,7 +21,8 @@ final class WatchedStanza {
     private var statusWatch: Int32?
     private var spoolWatch: Int32?
 
-    init(_ name: String, spoolPath: String, logger: Logger) {
+    init(_ name: String, spoolPath: String, failures: PushFailures, logger: Logger) {
+        self.failures = failures
         self.name = name
         self.spoolPath = spoolPath
         self.logger = logger
@@ -72,6 +74,7 @@ final class WatchedStanza {
         if end.kind == .failed { return failed("the background process ended \(end.text)", now) }
         let wasFailing = push.isFailing
         defer {
+            if !push.isFailing { failures.set(nil, of: name) }
             if wasFailing, !push.isFailing { logger.notice("WAL of stanza '\(name)' is pushed again") }
         }
         return answered(push.ended(end.kind, now))
@@ -79,6 +82,7 @@ final class WatchedStanza {
 
     private func failed(_ reason: String, _ now: ContinuousClock.Instant) -> Answered {
         first = nil
+        failures.set(reason, of: name)
         if !push.isFailing {
             logger.warning(
                 """
@@ -96,6 +100,7 @@ final class WatchedStanza {
         if file.hasSuffix(SpoolStatus.doneSuffix) {
             if push.isFailing { logger.notice("WAL of stanza '\(name)' is pushed again") }
             push.succeeded()
+            failures.set(nil, of: name)
             return answered(push.told(of: String(file.dropLast(SpoolStatus.doneSuffix.utf8.count))))
         }
         guard file.hasSuffix(SpoolStatus.failedSuffix) else { return [] }
@@ -104,7 +109,10 @@ final class WatchedStanza {
     }
 
     /// It is served no more.
-    func leaveAll() -> Answered { answered(push.told(of: nil)) }
+    func leaveAll() -> Answered {
+        failures.set(nil, of: name)
+        return answered(push.told(of: nil))
+    }
 
     /// By what the spool says; what it says nothing of is left to who asks.
     private func answered(_ questions: [PushAhead.Question]) -> Answered {

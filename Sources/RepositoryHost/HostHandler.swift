@@ -8,19 +8,22 @@ import Synchronization
 /// What a repository host or an agent answers. Its services are others after the configuration was read again.
 package final class HostHandler: ServerHandler {
     package struct Services: Sendable {
-        /// nil on an agent, which has no volumes.
+        /// nil where no repository is on a volume, as on an agent.
         package var storage: StorageService?
         /// nil where there is no place for them.
         package var jobs: JobService?
         /// nil on a repository host, beside which no PostgreSQL runs.
         package var servers: ServerService?
+        /// How stanzas are.
+        package var status: (any ServerHandler)?
         /// What is beside `/v1`, for clients that are known.
         package var monitor: (any ServerHandler)?
 
         package init(
             storage: StorageService?, jobs: JobService?, servers: ServerService? = nil,
-            monitor: (any ServerHandler)? = nil
+            status: (any ServerHandler)? = nil, monitor: (any ServerHandler)? = nil
         ) {
+            self.status = status
             self.storage = storage
             self.jobs = jobs
             self.servers = servers
@@ -49,6 +52,9 @@ package final class HostHandler: ServerHandler {
         case "servers":
             guard let servers = services.withLock({ $0 }).servers else { return Self.nothing }
             return await servers.respond(to: request, request.path.dropFirst(2))
+        case "status":
+            guard let status = services.withLock({ $0 }).status else { return Self.nothing }
+            return await status.respond(to: request)
         case "ping" where request.path.count == 2 && request.method == "GET":
             return ServerResponse(
                 200, headers: ["Content-Type": "application/json"],

@@ -13,13 +13,32 @@ enum RepositoryComposition {
         let network = configuration.size(.rateLimitNetwork).map { RateLimit(bytesPerSecond: $0) }
         var repositories: [Repository] = []
         for key in configuration.coveredRepositoryKeys {
-            let driver = try driver(configuration, key, objectStores)
-            repositories.append(
-                Repository(
-                    key: key, store: wrapped(driver, configuration, key, network),
-                    cipherPass: try cipherPass(configuration, key)))
+            repositories.append(try repository(configuration, key, objectStores, network))
         }
         return repositories
+    }
+
+    /// - Parameter network: shared by all.
+    static func repository(
+        _ configuration: Configuration, _ key: Int, _ objectStores: ObjectStoreContext, _ network: RateLimit? = nil
+    ) throws(BackupError) -> Repository {
+        Repository(
+            key: key, store: wrapped(try driver(configuration, key, objectStores), configuration, key, network),
+            cipherPass: try cipherPass(configuration, key))
+    }
+
+    /// Where it is, for people.
+    static func place(_ configuration: Configuration, _ key: Int) -> String {
+        func text(_ option: OptionName) -> String? { configuration.string(option, key).map { "'\($0)'" } }
+        if let host = text(.repoHost) { return "host \(host)" }
+        switch configuration.string(.repoType, key) ?? "posix" {
+        case "s3":
+            let endpoint = (text(.repoStorageHost) ?? text(.repoS3Endpoint)).map { " at \($0)" } ?? ""
+            return "bucket \(text(.repoS3Bucket) ?? "")\(endpoint)"
+        case "gcs": return "bucket \(text(.repoGcsBucket) ?? "")"
+        case "azure": return "container \(text(.repoAzureContainer) ?? "") of account \(text(.repoAzureAccount) ?? "")"
+        default: return "directory \(text(.repoPath) ?? "")"
+        }
     }
 
     private static func cipherPass(_ configuration: Configuration, _ key: Int) throws(BackupError) -> Secret<String>? {

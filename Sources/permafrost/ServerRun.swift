@@ -37,9 +37,18 @@ struct ServerRun {
         let runner = try await jobRunner(ended)
         let serving = Serving()
         let monitor = MonitorComposition.monitor(runner, programPath: configuration.programPath)
-        ended.tell { monitor.ended($0) }
+        let archiving = try archiveAgent()
+        let looks = StatusLooks(now: ObjectStoreContext.now)
+        let subjects = StatusComposition(
+            programPath: configuration.programPath, isAgent: configuration.command == .agent, spoolPath: spool,
+            failures: archiving?.failures)
+        ended.tell {
+            monitor.ended($0)
+            looks.ended($0)
+        }
         let parts = Parts(
-            runner: runner, monitor: monitor, serving: serving, threads: WorkerThreads(count: Self.threads),
+            runner: runner, monitor: monitor, looks: looks, subjects: subjects, serving: serving,
+            threads: WorkerThreads(count: Self.threads),
             locks: HostLocks(
                 lockPath: try Self.repositories(configuration.programPath).string(.lockPath) ?? "/tmp/pgbackrest",
                 now: ObjectStoreContext.now),
@@ -48,9 +57,11 @@ struct ServerRun {
         let server = HTTPServer(try options(parts.threads), handler: handler)
         serving.set(server)
         let port = try await server.start()
+        if configuration.command == .server, try Self.volumes(Self.repositories(configuration.programPath)).isEmpty {
+            logger.notice("no repository is on a volume of this host: it takes jobs and tells how stanzas are")
+        }
         let monitorServer = try await MonitorComposition.serve(monitor, configuration, logger)
         logger.notice("serving on \(configuration.string(.tlsServerAddress) ?? "localhost"), port \(port)")
-        let archiving = try archiveAgent()
         hangUp.set { [logger, programPath = configuration.programPath] in
             archiving?.tryAgain()
             ServiceManager.tell("RELOADING=1\nMONOTONIC_USEC=\(ServiceManager.microseconds())")
@@ -126,6 +137,8 @@ struct ServerRun {
     private struct Parts: Sendable {
         let runner: JobRunner?
         let monitor: Monitor
+        let looks: StatusLooks
+        let subjects: StatusComposition
         let serving: Serving
         let threads: WorkerThreads
         let locks: HostLocks
@@ -136,15 +149,21 @@ struct ServerRun {
                 auth: configuration.pairs(.tlsServerAuth), allow: configuration.pairs(.tlsServerAllow))
             monitor.use(try MonitorComposition.options(configuration, authorization, serving))
             let isAgent = configuration.command == .agent
-            let jobs = runner.map { runner in
-                JobService(runner, hasCluster: isAgent) { client, stanza, verb in
-                    do throws(BackupError) {
-                        try authorization.require(verb, of: client, stanza: stanza)
-                        return nil
-                    } catch {
-                        return error
-                    }
+            let authorize = { @Sendable (client: ClientIdentity, stanza: String, verb: AccessVerb) -> BackupError? in
+                do throws(BackupError) {
+                    try authorization.require(verb, of: client, stanza: stanza)
+                    return nil
+                } catch {
+                    return error
                 }
+            }
+            let status = StatusService(looks) {
+                authorize($0, $1, .read)
+            } subjects: { [subjects, threads] stanza in
+                await withTaskExecutorPreference(threads) { subjects.subjects(stanza) }
+            }
+            let jobs = runner.map { runner in
+                JobService(runner, hasCluster: isAgent, authorize: authorize)
             }
             guard !isAgent else {
                 let connector = LocalServers { [path = configuration.programPath] stanza throws(BackupError) in
@@ -153,13 +172,15 @@ struct ServerRun {
                         environment: ProgramPath.environment())
                 }
                 let servers = ServerService(sessions, authorization, threads: threads, connector: connector)
-                return HostHandler.Services(storage: nil, jobs: jobs, servers: servers, monitor: monitor)
+                return HostHandler.Services(
+                    storage: nil, jobs: jobs, servers: servers, status: status, monitor: monitor)
             }
             let volumes = try ServerRun.volumes(ServerRun.repositories(configuration.programPath))
-            return HostHandler.Services(
-                storage: StorageService(
-                    volumes, authorization, locks, threads: threads, buffers: ServerRun.buffers),
-                jobs: jobs, monitor: monitor)
+            let storage =
+                volumes.isEmpty
+                ? nil
+                : StorageService(volumes, authorization, locks, threads: threads, buffers: ServerRun.buffers)
+            return HostHandler.Services(storage: storage, jobs: jobs, status: status, monitor: monitor)
         }
     }
 
@@ -214,11 +235,6 @@ struct ServerRun {
                 HostVolume(
                     key: key, store: PosixStore(root: path, neutralUmask: configuration.bool(.neutralUmask)),
                     cipherPass: configuration.secret(.repoCipherPass, key)))
-        }
-        guard !volumes.isEmpty else {
-            throw BackupError(
-                .optionRequired, "there is no repository on a volume to serve",
-                hint: "set repo1-path, with repo1-type=posix")
         }
         return volumes
     }

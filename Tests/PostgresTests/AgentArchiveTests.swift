@@ -87,6 +87,32 @@ extension BackingUp {
             }
         }
 
+        /// As containers of one pod have it: other devices, other numbers of files and processes, the same content.
+        @Test(
+            "an agent that sees other files with the same in them", .enabled(if: geteuid() == 0, "namespaces want root")
+        )
+        func apart() async throws {
+            try await withAgentSite(16) { site, agent in
+                try await agent.start(apart: true)
+                try await site.untilServed(agent)
+                #expect(try await site.failures() == 0)
+                let there = try await agent.inside("stat", ["-c", "%d:%i", site.tool.executable])
+                let here = try await ProcessRunner.run("stat", ["-c", "%d:%i", site.tool.executable]).stdout
+                #expect(there != here)
+
+                // Another configuration there than PostgreSQL's calls have: they are not its to make.
+                try await agent.kill()
+                try await agent.start(apart: true, adding: "\n# another\n")
+                try await site.cluster.setArchiveCommand("")
+                let segment = try await site.cluster.switchWAL()
+                try await Task.sleep(for: .seconds(2))
+                #expect(try !site.archived().contains { $0.hasPrefix(segment) })
+                try await site.archiveAgain()
+                try await site.cluster.waitForArchived(site.cluster.switchWAL())
+                #expect(try await site.failures() == 0)
+            }
+        }
+
         @Test("options that change, a cluster that is put back")
         func changes() async throws {
             try await withAgentSite(17) { site, agent in
@@ -126,20 +152,22 @@ extension BackingUp {
 }
 
 /// An agent on a site, which a test starts and ends.
-private final class Agent: @unchecked Sendable {  // for one task
+final class Agent: @unchecked Sendable {  // for one task
     let socket: String
     private let site: Site
-    private let layout: RepositoryLayout
+    let layout: RepositoryLayout
+    let certificates: String
+    let port: Int
     private var process: RunningProcess?
 
     init(_ site: Site, socket: String) async throws {
         self.site = site
         self.socket = socket
-        let certificates = site.scratch.subpath("tls")
-        for words in [["init", "Test CA"], ["issue", "localhost"]] {
+        certificates = site.scratch.subpath("tls")
+        for words in [["init", "Test CA"], ["issue", "localhost"], ["issue", "cron"]] {
             try await asServerUser(site.tool.executable, ["tls", "--tls-path=\(certificates)"] + words)
         }
-        let port = try await Self.freePort()
+        port = try await Self.freePort()
         layout = try site.layout.changed(
             name: "agent",
             options: [
@@ -163,10 +191,16 @@ private final class Agent: @unchecked Sendable {  // for one task
         get throws { try String(contentsOfFile: "\(layout.logPath)/all-agent.log", encoding: .utf8) }
     }
 
-    func start() async throws {
-        let process = try ProcessRunner.start(
-            site.tool.executable, ["--config=\(layout.configFile)", "agent"], asUser: ProcessRunner.serverUser,
-            timeout: .seconds(600))
+    /// - Parameters:
+    ///   - apart: in namespaces of its own, in which program and configuration of PostgreSQL's calls are copies.
+    ///   - text: what the copy of the configuration has in addition.
+    func start(apart: Bool = false, adding text: String = "") async throws {
+        let words = ["--config=\(layout.configFile)", "agent"]
+        let process =
+            apart
+            ? try startApart(words, text)
+            : try ProcessRunner.start(
+                site.tool.executable, words, asUser: ProcessRunner.serverUser, timeout: .seconds(600))
         self.process = process
         site.scratch.atEnd {
             process.signal(SIGKILL)
@@ -178,6 +212,35 @@ private final class Agent: @unchecked Sendable {  // for one task
             )
             .status == 0
         }
+    }
+
+    private func startApart(_ words: [String], _ text: String) throws -> RunningProcess {
+        let programs = try PermafrostPrograms.locate().directory
+        let copies = site.scratch.subpath("apart")
+        let script = """
+            set -e
+            rm -rf "$1" && mkdir "$1"
+            cp -a "$2" "$1/programs" && cp "$3" "$1/conf" && printf "$4" >> "$1/conf" && chmod a+rX "$1" "$1/conf"
+            mount --bind "$1/programs" "$2" && mount --bind "$1/conf" "$3" && mount -t proc proc /proc
+            shift 4
+            exec setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"
+            """
+        return try ProcessRunner.start(
+            "unshare",
+            [
+                "--mount", "--pid", "--fork", "--kill-child", "--", "bash", "-c", script, "bash", copies, programs,
+                site.layout.configFile, text, site.tool.executable,
+            ] + words, timeout: .seconds(600))
+    }
+
+    /// Runs a program where the agent is.
+    func inside(_ program: String, _ words: [String]) async throws -> String {
+        let process = try #require(process?.processID)
+        let children = try String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)
+        let child = try #require(children.split(separator: " ").first)
+        return try await ProcessRunner.run(
+            "nsenter", ["--target", String(child), "--mount", "--", program] + words
+        ).expecting(0).stdout
     }
 
     func kill() async throws {
@@ -196,7 +259,7 @@ private final class Agent: @unchecked Sendable {  // for one task
 }
 
 /// - Parameter linksWAL: whether `pg_wal` is a link to elsewhere.
-private func withAgentSite(
+func withAgentSite(
     _ major: Int, repositories: Int = 1, linksWAL: Bool = false, _ body: (Site, Agent) async throws -> Void
 ) async throws {
     // The path of a socket is short.
@@ -225,7 +288,7 @@ extension Site {
         }
     }
 
-    fileprivate func archiveAgain() async throws { try await tool.archive(from: cluster) }
+    func archiveAgain() async throws { try await tool.archive(from: cluster) }
 
     fileprivate func waitUntilArchived(_ segments: [String]) async throws {
         for repository in layout.repositoryPaths {

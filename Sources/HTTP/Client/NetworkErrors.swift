@@ -17,7 +17,7 @@ extension TransportError {
         case let error as ChannelError: self.init(error, origin)
         case let error as NIOConnectionError: self.init(error, origin)
         case let error as IOError where [ECONNREFUSED, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
-            self.init(.notConnected, "no connection to \(origin.authority): \(error)")
+            self.init(.notConnected, "no connection to \(origin.authority): \(Self.words(error))")
         case let error as BoringSSLError: self.init(error, origin)
         default: self.init(.broken, "the connection to \(origin.authority) broke: \(error)")
         }
@@ -82,9 +82,19 @@ extension TransportError {
     }
 
     private init(_ error: NIOConnectionError, _ origin: HTTPOrigin) {
-        let reasons = error.connectionErrors.map { "\($0.error)" }
-        let dns = [error.dnsAError, error.dnsAAAAError].compactMap { $0.map { "\($0)" } }
+        let reasons = error.connectionErrors.map { Self.words($0.error) }
+        let dns = [error.dnsAError, error.dnsAAAAError].compactMap { $0.map { Self.words($0) } }
         let why = (reasons.isEmpty ? dns : reasons).first ?? "no address"
         self.init(.notConnected, "no connection to \(origin.authority): \(why)")
+    }
+
+    /// As the system has them, without the places in the network's code that pass them on.
+    private static func words(_ error: any Error) -> String {
+        switch error {
+        case let error as IOError: String(cString: strerror(error.errnoCode)).lowercased()
+        case let error as SocketAddressError.UnknownHost:
+            "the name of the host is not known (\(error.errorDescription.lowercased()))"
+        default: "\(error)"
+        }
     }
 }

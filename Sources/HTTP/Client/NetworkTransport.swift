@@ -125,15 +125,7 @@ package final class NetworkTransport: HTTPTransport {
         if let bytes = options.caBytes {
             roots = try CertificateFiles.certificates(bytes, from: "the authority's certificates")
         }
-        if let file = options.caFile {
-            do {
-                roots += try NIOSSLCertificate.fromPEMFile(file)
-            } catch {
-                throw BackupError(
-                    .fileRead, "unable to read certificates from '\(file)': \(error)",
-                    hint: "the file must hold certificates in PEM form")
-            }
-        }
+        if let file = options.caFile { roots += try CertificateFiles.certificates(file) }
         if let path = options.caPath {
             // Not OpenSSL's look-up by hashed names, which would not find files that were merely put there.
             for name in try LocalFile.names(in: path) {

@@ -78,8 +78,14 @@ package struct ServiceFailure: Error, Sendable {
             case .cancelled: .cancelled
             }
         self.init(kind, error.reason)
-        if kind == .certificate {
+        switch kind {
+        case .certificate where error.reason.hasSuffix("for another host name"):
+            hint = "is the endpoint one of the names that the certificate is for?"
+        case .certificate:
             hint = "name the authority that signed it in repo-storage-ca-file or repo-storage-ca-path"
+        case .notConnected, .timeout:
+            hint = "are the name and the port of the endpoint right, does it run, and may this host reach it?"
+        default: break
         }
     }
 
