@@ -36,10 +36,13 @@ package struct ArchiveShortcut: Equatable {
         package var path: String
         /// ``FileFacts/text``
         package var facts: String
+        /// ``FileContent/text(_:)``; empty: only by its facts is it known again.
+        package var content: String
 
-        package init(path: String, facts: String) {
+        package init(path: String, facts: String, content: String = "") {
             self.path = path
             self.facts = facts
+            self.content = content
         }
     }
 
@@ -50,14 +53,14 @@ package struct ArchiveShortcut: Equatable {
 
     // MARK: - On disk
 
-    private static let head = "permafrost archive shortcut 2"
+    private static let head = "permafrost archive shortcut 3"
     private static let tail = "end"
     private static let separator = UInt8(0)
 
     /// Fields that end in NUL, which no argument, path or variable can contain.
     package var bytes: [UInt8] {
         var fields = [Self.head, program, "\(words.count)"] + words + ["\(environment.count)"] + environment
-        fields += ["\(files.count)"] + files.flatMap { [$0.path, $0.facts] }
+        fields += ["\(files.count)"] + files.flatMap { [$0.path, $0.facts, $0.content] }
         fields += [lockPath, stanza, dataDirectory, "\(systemIdentifier)", "\(queueLength)"]
         fields += [isForLauncher ? "y" : "n", isForAgent ? "y" : "n", agentSocket, "\(timeout)"]
         fields += [log.begin, log.file, log.toConsole ? "y" : "n", log.hasTimestamps ? "y" : "n", Self.tail]
@@ -85,8 +88,8 @@ package struct ArchiveShortcut: Equatable {
             let fileCount = next().flatMap({ Int($0) }), fileCount >= 0, fileCount <= bytes.count
         else { return nil }
         for _ in 0..<fileCount {
-            guard let path = next(), let facts = next() else { return nil }
-            files.append(FileState(path: path, facts: facts))
+            guard let path = next(), let facts = next(), let content = next() else { return nil }
+            files.append(FileState(path: path, facts: facts, content: content))
         }
         guard let lockPath = next(), let stanza = next(), let dataDirectory = next(),
             let systemIdentifier = next().flatMap({ UInt64($0) }), let queueLength = next().flatMap({ Int($0) }),

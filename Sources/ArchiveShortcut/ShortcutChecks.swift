@@ -4,7 +4,7 @@ import Glibc
 extension ArchiveShortcut {
     /// Whether all that the options came from, the program, and the cluster are as they were.
     package var holds: Bool {
-        files.allSatisfy { FileFacts($0.path)?.text == $0.facts }
+        files.allSatisfy(\.holds)
             && FileFacts.systemIdentifier(dataDirectory: dataDirectory) == systemIdentifier
     }
 
@@ -14,4 +14,13 @@ extension ArchiveShortcut {
     }
 
     package var walDirectory: String { "\(dataDirectory)/pg_wal" }
+}
+
+extension ArchiveShortcut.FileState {
+    /// Whether it is the file that was seen, or in another container one with the same in it.
+    var holds: Bool {
+        guard let now = FileFacts(path) else { return false }
+        if now.text == facts { return true }
+        return !content.isEmpty && now.changed != nil && FileContent.text(path) == content
+    }
 }

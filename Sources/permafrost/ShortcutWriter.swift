@@ -27,7 +27,8 @@ struct ShortcutWriter {
         let path = ArchiveShortcut.path(spoolPath: spoolPath, stanza: stanza, kind: kind)
         let bytes = shortcut.bytes
         guard FileFacts.contents(path, ownedBy: geteuid()) != bytes else { return }
-        try? LocalFile.writeDurably(path, bytes, mode: 0o640)
+        // It holds digests of files with secrets in them.
+        try? LocalFile.writeDurably(path, bytes, mode: 0o600)
     }
 
     /// nil when it would be of no use to the launcher or the agent.
@@ -78,8 +79,10 @@ struct ShortcutWriter {
     private func files(_ paths: [String]) -> [ArchiveShortcut.FileState]? {
         var files: [ArchiveShortcut.FileState] = []
         for path in paths {
+            // Before its facts: what they call unchanged since the options were read is what was read.
+            let content = FileContent.text(path) ?? ""
             guard let facts = FileFacts(path), (facts.changed ?? 0) < start - 1 else { return nil }
-            files.append(ArchiveShortcut.FileState(path: path, facts: facts.text))
+            files.append(ArchiveShortcut.FileState(path: path, facts: facts.text, content: content))
         }
         return files
     }

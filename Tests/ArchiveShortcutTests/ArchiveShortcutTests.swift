@@ -43,7 +43,9 @@ import Testing
         shortcut.program = "/usr/libexec/permafrost/permafrost"
         shortcut.words = ["pf", "", "--stanza=a b\nc", "archive-push"]
         shortcut.environment = ["PGBACKREST_LOCK_PATH=/l"]
-        shortcut.files = [.init(path: "/etc/x", facts: "-"), .init(path: "/etc/y", facts: "1 2 3 4.5 6.7")]
+        shortcut.files = [
+            .init(path: "/etc/x", facts: "-"), .init(path: "/etc/y", facts: "1 2 3 4.5 6.7", content: "bytes 0a"),
+        ]
         shortcut.lockPath = "/l"
         shortcut.stanza = "main"
         shortcut.dataDirectory = "/d"
@@ -79,7 +81,7 @@ import Testing
 
     @Test func countsThatAreTooLargeAreNoTrap() {
         for count in ["-1", "9223372036854775807", "99999999999999999999", "x", ""] {
-            #expect(ArchiveShortcut(Array("permafrost archive shortcut 2\0/p\0\(count)\0".utf8)) == nil)
+            #expect(ArchiveShortcut(Array("permafrost archive shortcut 3\0/p\0\(count)\0".utf8)) == nil)
         }
     }
 
@@ -253,5 +255,83 @@ struct Place {
         let place = try Place()
         defer { place.remove() }
         #expect(SpoolAnswer(arguments: place.push, environment: [], program: "/p", user: 0) == nil)
+    }
+}
+
+/// What is known again though it is another file, as in another container.
+@Suite struct FileContentTests {
+    /// FIPS 180-4's examples, and lengths around the end of a block, against the system's own program.
+    @Test(arguments: ["", "abc"] + [1, 55, 56, 63, 64, 65, 119, 120, 1000].map { String(repeating: "x", count: $0) })
+    func digests(text: String) throws {
+        let place = try Place()
+        defer { place.remove() }
+        try place.write("text", text)
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/sha256sum")
+        process.arguments = ["\(place.root)/text"]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        try process.run()
+        let output = try #require(try pipe.fileHandleForReading.readToEnd())
+        process.waitUntilExit()
+        let expected = String(decoding: output, as: UTF8.self).prefix(64)
+        #expect(FileContent.text("\(place.root)/text") == "bytes \(expected)")
+    }
+
+    @Test func programsByTheirBuild() throws {
+        let place = try Place()
+        defer { place.remove() }
+        let program = URL(filePath: "/usr/bin/stat").resolvingSymlinksInPath()
+        let copy = URL(filePath: "\(place.root)/stat")
+        try FileManager.default.copyItem(at: program, to: copy)
+        let content = try #require(FileContent.text(copy.path))
+        #expect(content.hasPrefix("build ") && content == FileContent.text(program.path))
+        #expect(content != FileContent.text("/usr/bin/true"))
+        // Cut short anywhere it is no trap.
+        let bytes = try Data(contentsOf: copy)
+        for count in [0, 4, 63, 64, 100, 500, 700, 900, 2000] {
+            try bytes.prefix(count).write(to: copy)
+            #expect(FileContent.text(copy.path) != content)
+        }
+        // Sizes that lead nowhere.
+        var hostile = bytes
+        hostile.replaceSubrange(32..<40, with: [UInt8](repeating: 0xff, count: 8))
+        try hostile.write(to: copy)
+        #expect(FileContent.text(copy.path)?.hasPrefix("bytes ") == true)
+        hostile = bytes
+        hostile.replaceSubrange(64..<4096, with: [UInt8](repeating: 0xff, count: 4032))
+        try hostile.write(to: copy)
+        #expect(FileContent.text(copy.path)?.hasPrefix("build ") != true)
+    }
+
+    @Test func directoriesByTheNamesThatCount() throws {
+        let place = try Place()
+        defer { place.remove() }
+        let directory = "\(place.root)/lock"
+        let empty = try #require(FileContent.text(directory))
+        try place.write("lock/readme", "")
+        #expect(FileContent.text(directory) == empty)
+        try place.write("lock/a.conf", "")
+        #expect(FileContent.text(directory) != empty)
+        #expect(FileContent.text("\(place.root)/none") == nil)
+    }
+
+    @Test func aCopyHoldsAndAChangeDoesNot() throws {
+        let place = try Place()
+        defer { place.remove() }
+        try place.leave { shortcut in
+            shortcut.files[0].content = FileContent.text(shortcut.files[0].path) ?? ""
+            shortcut.files[0].facts = "another device"
+        }
+        #expect(place.answer(place.push) == 0)
+        // Of the same size.
+        try place.write("c.conf", "[global]\nspool-path=\(place.root)/spool ")
+        #expect(place.answer(place.push) == nil)
+        try FileManager.default.removeItem(atPath: place.config)
+        #expect(place.answer(place.push) == nil)
+        // Without a content only the facts count.
+        try place.write("c.conf", "[global]\nspool-path=\(place.root)/spool\n")
+        try place.leave { $0.files[0].facts = "another device" }
+        #expect(place.answer(place.push) == nil)
     }
 }
