@@ -37,7 +37,7 @@ package struct JobCommand: Sendable, Equatable {
         JobCommand(.check, .read, [.archiveTimeout, .backupStandby]),
         JobCommand(.stanzaCreate, .add, []),
         JobCommand(.stanzaUpgrade, .add, []),
-        JobCommand(.expire, .expire, [.dryRun, .oldest, .output, .repo, .set]),
+        JobCommand(.expire, .expire, [.dryRun, .force, .oldest, .output, .repo, .set]),
         JobCommand(.verify, .read, [.output, .processMax, .rateLimitNetwork, .repo, .set, .verbose, .verifyBudget]),
         JobCommand(.info, .read, [.detailLevel, .output, .repo, .set, .type]),
     ]

@@ -334,6 +334,40 @@ import Testing
         #expect(try await one.snapshot() == before)
     }
 
+    @Test("By force the last backup goes with its data and the WAL before its end, held or not")
+    func forcedSet() async throws {
+        let one = MemoryRepository()
+        var manifests = try BackupSeries.manifests(["2F", "5F"])
+        manifests[1].annotations[Hold.key] = "a user's"
+        try await one.fill(manifests, wal: 1...9)
+        try await expire("--repo1-retention-full=1 --repo1-retention-hold-archive=y", [one])
+        // 2F is what the retention counts.
+        #expect(try await one.segments() == segments(Array(2...9)))
+        try await expire("--set=\(BackupSeries.label("2F")) --force --repo1-retention-full=1", [one])
+        #expect(try await one.labels() == labels("5F"))
+        let held = await errorCode {
+            try await expire("--set=\(BackupSeries.label("5F")) --repo1-retention-full=1", [one])
+        }
+        #expect(held == .backupSetInvalid)
+        #expect(await errorCode { try await expire("--force", [one]) } == .optionInvalid)
+        try await expire("--set=\(BackupSeries.label("5F")) --force --repo1-retention-full=1", [one])
+        #expect(try await one.labels().isEmpty)
+        #expect(try await one.segments() == segments(Array(5...9)))
+    }
+
+    @Test("Held backups keep the WAL after them where that is asked for")
+    func heldArchive() async throws {
+        for (option, kept) in [("n", [2, 8, 9]), ("y", Array(2...9))] {
+            let one = MemoryRepository()
+            var manifests = try BackupSeries.manifests(["2F", "5F", "8F"])
+            manifests[0].annotations[Hold.key] = "a user's"
+            try await one.fill(manifests, wal: 1...9)
+            try await expire("--repo1-retention-full=1 --repo1-retention-hold-archive=\(option)", [one])
+            #expect(try await one.labels() == labels("2F", "8F"))
+            #expect(try await one.segments() == segments(kept), "\(option)")
+        }
+    }
+
     @Test("What rests on a requested set goes even if it never ended, but nothing else that is unfinished")
     func unfinishedDependent() async throws {
         func series(unfinished short: String, prior: String?) async throws -> MemoryRepository {

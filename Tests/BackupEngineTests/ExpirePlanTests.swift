@@ -227,6 +227,22 @@ import Testing
         #expect(try ExpirePlan.bySet(BackupSeries.label("1F"), released, Self.count(9)).expired.count == 4)
     }
 
+    @Test("By force a held set goes, and the last one; never what another hold needs")
+    func forcedSet() throws {
+        var info = try Self.held("1F 1F_2D 1F_3I 5F 5F_6I", "1F_3I 5F")
+        func expired(_ short: String) throws -> [String] {
+            try ExpirePlan.bySet(BackupSeries.label(short), info, Self.count(9), isForced: true).expired.map(\.label)
+        }
+        #expect(try expired("1F_3I") == [BackupSeries.label("1F_3I")])
+        // The newest full, held, with what rests on it.
+        #expect(try expired("5F") == ["5F", "5F_6I"].map(BackupSeries.label))
+        for short in ["1F", "1F_2D", "9F"] {
+            #expect(errorCode { _ = try expired(short) } == .backupSetInvalid, "\(short)")
+        }
+        info = try Self.held("1F", "1F")
+        #expect(try expired("1F") == [BackupSeries.label("1F")])
+    }
+
     @Test("The oldest that is not held goes, with its WAL, by whatever type of retention")
     func oldest() throws {
         let info = try Self.held("1F 2F 2F_3D 4F 5F", "1F")
@@ -268,11 +284,11 @@ import Testing
 
     static func decide(
         _ backups: [Manifest], _ type: BackupType, _ count: Int, database: Int = 1, current: Bool = true,
-        before: String? = nil, uncounted: Set<String> = []
+        before: String? = nil, uncounted: Set<String> = [], held: Set<String> = []
     ) throws -> Outcome {
         let retention = ArchiveRetention(
-            backups: try BackupSeries.info(backups, databases: 2).backups, uncounted: uncounted, type: type,
-            count: count, expireBefore: before)
+            backups: try BackupSeries.info(backups, databases: 2).backups, uncounted: uncounted, held: held,
+            type: type, count: count, expireBefore: before)
         return switch retention.decide(databaseID: database, isCurrent: current) {
         case .keepAll: .keepAll
         case .removeAll: .removeAll
@@ -374,6 +390,28 @@ import Testing
         #expect(
             try Self.decide(backups + new, .full, 1, current: false, uncounted: old)
                 == .keep([Self.closed(1), Self.closed(3), Self.closed(5), Self.open(7)]))
+    }
+
+    @Test("With repo-retention-hold-archive held backups keep all WAL from the oldest of them on")
+    func heldArchive() throws {
+        let backups = try BackupSeries.manifests(["1F", "3F", "5F", "7F"])
+        func decide(_ count: Int, held: String...) throws -> Outcome {
+            let labels = Set(held.map(BackupSeries.label))
+            return try Self.decide(backups, .full, count, uncounted: labels, held: labels)
+        }
+        func isKept(_ outcome: Outcome, _ day: Int) -> Bool {
+            guard case .keep(let ranges) = outcome else { return outcome == .keepAll }
+            return !ranges.exclude(file: BackupSeries.segment(day))
+        }
+        let one = try decide(1, held: "3F")
+        #expect(one == .keep([Self.closed(1), Self.open(3), Self.closed(5), Self.open(7)]))
+        #expect([1, 3, 4, 5, 6, 7, 8].allSatisfy { isKept(one, $0) } && !isKept(one, 2))
+        let two = try decide(1, held: "1F", "5F")
+        #expect((1...9).allSatisfy { isKept(two, $0) })
+        // One that is newer than what the retention counts is kept in any case.
+        let new = try decide(1, held: "7F")
+        #expect((5...9).allSatisfy { isKept(new, $0) } && !isKept(new, 4) && !isKept(new, 2))
+        #expect(try decide(4, held: "3F") == .keepAll)
     }
 
     @Test("A newer backup of an older timeline keeps its WAL too")

@@ -23,6 +23,8 @@ struct ArchiveRetention: Equatable {
     var backups: [BackupInfoEntry]
     /// Of those, the ones that do not count: kept by nothing but a hold.
     var uncounted: Set<String> = []
+    /// Of those, the ones that keep all WAL from their start on.
+    var held: Set<String> = []
     var type: BackupType
     /// How many of the newest backups of `type` keep all their WAL.
     var count: Int
@@ -47,7 +49,10 @@ struct ArchiveRetention: Equatable {
             guard let first = backup.archiveStart else { continue }
             // A newer backup lies in the open range, unless it is of an older timeline: then from its start on, too.
             let isOlder = backup.label < retention.label
-            if isOlder || first < start { ranges.append(Range(start: first, stop: isOlder ? backup.archiveStop : nil)) }
+            let isBounded = isOlder && !held.contains(backup.label)
+            if isOlder || first < start {
+                ranges.append(Range(start: first, stop: isBounded ? backup.archiveStop : nil))
+            }
         }
         ranges.append(Range(start: start, stop: nil))
         if let expireBefore, expireBefore < start { ranges.append(Range(start: expireBefore, stop: start)) }

@@ -58,25 +58,28 @@ package struct ExpirePlan: Sendable, Equatable {
     }
 
     /// One set by name, with what rests on it. WAL goes by `policy`, but not by its days: they have expired nothing now.
+    /// - Parameter isForced: its own hold does not count, and it may be the last full backup.
     /// - Throws: `.backupSetInvalid` for an unknown label, for one that is held or that a held one rests on, and for
     ///   the newest full backup unless an older one of the same database stays.
     package static func bySet(
-        _ label: String, _ info: BackupInfo, _ policy: RetentionPolicy
+        _ label: String, _ info: BackupInfo, _ policy: RetentionPolicy, isForced: Bool = false
     ) throws(BackupError) -> ExpirePlan {
-        guard info.backups.contains(where: { $0.label == label }) else {
+        guard let index = info.backups.firstIndex(where: { $0.label == label }) else {
             throw BackupError(
                 .backupSetInvalid, "backup '\(label)' is not in the repository", hint: "'info' lists the backups")
         }
         let fulls = info.backups.filter { $0.type == .full }
-        if let newest = fulls.last, newest.label == label {
+        if !isForced, let newest = fulls.last, newest.label == label {
             let previous = fulls.dropLast().last
             if previous == nil || previous?.databaseID != newest.databaseID {
                 throw BackupError(
                     .backupSetInvalid,
                     "full backup '\(label)' cannot be expired before another one of its database has been made",
-                    hint: "make another full backup first")
+                    hint: "make another full backup first, or let it go with --force")
             }
         }
+        var info = info
+        if isForced { info.backups[index].annotations[Hold.key] = nil }
         var planning = ExpirePlanning(info, policy)
         if let held = info.withDependents(label).first(where: planning.holds.isHeld) {
             throw BackupError(

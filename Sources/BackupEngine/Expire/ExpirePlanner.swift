@@ -27,18 +27,19 @@ struct ExpirePlanner {
                 context.logger.notice("\(repository.name): no backup '\(set)' here")
                 return nil
             }
-            backups = try ExpirePlan.bySet(set, info, policy)
+            backups = try ExpirePlan.bySet(set, info, policy, isForced: request.isForced)
         } else {
             backups = ExpirePlan.byRetention(info, policy, now: context.now())
         }
         let gone = Set(backups.expired.map(\.label))
+        let end = request.isForced && gone.count == info.backups.count ? info.backups.last?.archiveStop : nil
         info.backups.removeAll { gone.contains($0.label) }
         info.writerVersion = ProgramVersion.repositoryText
         var plan = RepositoryExpirePlan(key: repository.key, backups: backups, info: info)
         try await planLeftovers(&plan, listing, gone)
         if plan.backups.archiveRetention != nil {
             let archives = if let early = await archivesEarly { try early.get() } else { try await archives() }
-            try await planArchives(&plan, archives)
+            try await planArchives(&plan, archives, before: request.archiveExpireBefore ?? end)
         }
         try await planManifests(&plan)
         return plan
@@ -121,15 +122,20 @@ struct ExpirePlanner {
         return Archives(info: info, entries: entries)
     }
 
+    /// - Parameter expireBefore: with no backup left, what came before this segment is of no use to anyone; what follows may be
+    ///   what a backup that runs elsewhere, or a standby, will ask for.
     private func planArchives(
-        _ plan: inout RepositoryExpirePlan, _ archives: Archives
+        _ plan: inout RepositoryExpirePlan, _ archives: Archives, before expireBefore: String?
     ) async throws(BackupError) {
         guard let count = plan.backups.archiveRetention else { return }
         let archiveInfo = archives.info
         try StanzaIdentity.requireAgreement(archiveInfo, plan.info, repository: repository, stanza: stanza)
-        let retention = ArchiveRetention(
+        var retention = ArchiveRetention(
             backups: plan.info.backups, uncounted: plan.backups.uncounted, type: plan.backups.archiveType,
-            count: count, expireBefore: request.archiveExpireBefore)
+            count: count, expireBefore: expireBefore)
+        if context.configuration.bool(.repoRetentionHoldArchive, repository.key) {
+            retention.held = Set(plan.backups.holds.keys)
+        }
         let root = RepositoryPaths.archive(stanza: stanza)
         for entry in archives.entries where entry.kind == .directory {
             guard let id = RepositoryPaths.parseArchiveID(entry.name),

@@ -6,6 +6,8 @@ import RepositoryFormats
 struct ExpireRequest: Equatable {
     /// The one backup to expire, whatever the retention.
     var set: String?
+    /// Whether the set goes although it is held, or the last of its database.
+    var isForced = false
     var isOldest = false
     /// Name of a WAL segment.
     var archiveExpireBefore: String?
@@ -16,6 +18,7 @@ struct ExpireRequest: Equatable {
         // After a backup only the retention counts.
         guard configuration.command == .expire else { return }
         set = configuration.string(.set)
+        isForced = configuration.bool(.force)
         isOldest = configuration.bool(.oldest)
         archiveExpireBefore = configuration.string(.archiveExpireBefore)
         if let set {

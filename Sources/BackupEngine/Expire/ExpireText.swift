@@ -68,7 +68,7 @@ enum ExpireText {
         }
         let reason =
             archive.keptFrom.map { "no kept backup needs it, all WAL is kept from \($0) on" }
-            ?? "before --archive-expire-before, and there is no backup"
+            ?? "there is no backup, and it is from before --archive-expire-before or the end of the last one"
         var lines = archive.runs.map { run in
             "\(archive.archiveID): remove WAL \(run.first)\(run.first == run.last ? "" : " to \(run.last)"): \(reason)"
         }

@@ -35,6 +35,11 @@ extension OptionDefinition {
         case .force where command == .restore:
             "Restores over the files that are in the data directory. With --delta files of right size and time "
                 + "are taken as right."
+        case .force where command == .expire:
+            "Its hold, if it has one, counts no more, but those of backups that rest on it do. It may be the only full "
+                + "backup: with no backup left, WAL from before its end goes too, if WAL is expired at all."
+        case .repoRetentionHoldArchive:
+            "With n, WAL of a held backup is kept as far as makes it consistent; with y it can be recovered to any later time."
         case .force where command == .stop:
             "Ends running commands with a signal."
         case .force where command == .tls:

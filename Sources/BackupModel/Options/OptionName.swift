@@ -147,6 +147,7 @@ package enum OptionName: String, CaseIterable, Sendable {
     case repoRetentionDiff = "repo-retention-diff"
     case repoRetentionArchiveType = "repo-retention-archive-type"
     case repoRetentionArchive = "repo-retention-archive"
+    case repoRetentionHoldArchive = "repo-retention-hold-archive"
     case repoRetentionHistory = "repo-retention-history"
     case repoBundle = "repo-bundle"
     case repoBundleSize = "repo-bundle-size"

@@ -23,8 +23,11 @@ extension OptionDefinition {
             .dryRun, .bool, .commandLine, [.expire], default: "n",
             summary: "say what would be removed, and remove nothing"),
         OptionDefinition(
-            .force, .bool, .commandLine, [.backup, .restore, .stanzaCreate, .stanzaDelete, .stop, .tls], default: "n",
+            .force, .bool, .commandLine, [.backup, .expire, .restore, .stanzaCreate, .stanzaDelete, .stop, .tls],
+            default: "n",
             overrides: [
+                OptionOverride(
+                    [.expire], dependency: Dependency(.set), summary: "expire the set although it is held, or the last"),
                 OptionOverride([.tls], summary: "replace certificates that are still valid"),
                 OptionOverride([.backup], dependency: Dependency(.online, in: ["n"])),
                 OptionOverride([.stanzaCreate], isInternal: true),

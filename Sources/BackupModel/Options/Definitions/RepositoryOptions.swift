@@ -68,6 +68,9 @@ extension OptionDefinition {
             ranges: [OptionRange("1", "9999999")], deprecated: ["retention-archive"], example: "2",
             summary: "for how many backups WAL is kept"),
         OptionDefinition(
+            .repoRetentionHoldArchive, .bool, .global, [.backup, .expire], group: .repo, default: "n",
+            summary: "keep all WAL from the oldest held backup on"),
+        OptionDefinition(
             .repoRetentionHistory, .integer, .global, [.backup, .expire], group: .repo,
             ranges: [OptionRange("0", "9999999")], example: "365",
             summary: "days for which manifests of expired backups are kept"),
