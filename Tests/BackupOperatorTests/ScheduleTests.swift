@@ -94,7 +94,10 @@ import Testing
         ])
     func zones(_ name: String) throws {
         let zone = try TimeZone.named(name)
-        let other = try #require(Foundation.TimeZone(identifier: name))
+        guard let other = Foundation.TimeZone(identifier: name) else {
+            Issue.record("Foundation does not know \(name)")
+            return
+        }
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<2000 {
             let time = Int64.random(in: 0...2_145_916_800, using: &generator)

@@ -12,6 +12,8 @@ package struct StanzaStatus: Sendable, Equatable {
         package var code: Int
         package var message: String
         package var backups: [StoredBackup]
+        /// When it was looked at, in seconds since 1970.
+        package var looked: Int64
 
         /// There is no stanza yet.
         package var isWithoutStanza: Bool { error == nil && [1, 3].contains(code) }
@@ -72,7 +74,8 @@ package struct StanzaStatus: Sendable, Equatable {
             return Repository(
                 key: key, error: json["error"].flatMap { Trouble($0) },
                 code: json[["status", "code"]]?.integer ?? 0, message: json[["status", "message"]]?.string ?? "",
-                backups: (json["backups"]?.elements ?? []).compactMap { StoredBackup(status: $0) })
+                backups: (json["backups"]?.elements ?? []).compactMap { StoredBackup(status: $0) },
+                looked: Int64(json["looked"]?.integer ?? time))
         }
     }
 

@@ -50,7 +50,10 @@ struct BackupRemoval {
                     "securityContext": PodParts.podSecurity,
                     "containers": [
                         container(
-                            "expire", ["expire", "--stanza=\(OperatorNames.stanza)", "--repo=1", "--set=\(label)"],
+                            "expire",
+                            [
+                                "expire", "--stanza=\(OperatorNames.stanza)", "--repo=1", "--set=\(label)", "--force",
+                            ],
                             settings)
                     ],
                     "volumes": [

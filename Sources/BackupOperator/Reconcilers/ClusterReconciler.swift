@@ -203,9 +203,9 @@ struct ClusterReconciler {
     ) async throws(KubernetesError) {
         guard let status = seen.status, let elements = try? cluster.elements() else { return }
         for backup in context.backups(of: key) where backup.phase == .completed && !backup.object.isBeingDeleted {
-            guard let label = backup.label, let end = backup.endTime, status.time > end + Self.settling,
+            guard let label = backup.label, let end = backup.endTime,
                 let element = elements.first(where: { $0.path == backup.path }),
-                let repository = status[element.key], repository.isReady,
+                let repository = status[element.key], repository.isReady, repository.looked > end,
                 let storage = context.caches.storages[ObjectKey(namespace: key.namespace, name: element.storage)],
                 storage["spec"] == backup.storage, !repository.backups.contains(where: { $0.label == label })
             else { continue }
@@ -226,9 +226,6 @@ struct ClusterReconciler {
             context.logger.info("SGBackup '\(object.key)' goes: retention has removed \(label)")
         }
     }
-
-    /// A look at the repository may be so much older than the answer that brings it.
-    private static let settling: Int64 = 60
 }
 
 extension StackGresStatus {

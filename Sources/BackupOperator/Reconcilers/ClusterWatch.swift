@@ -81,6 +81,7 @@ final class ClusterWatch: Sendable {
         func still(_ status: StanzaStatus?) -> StanzaStatus? {
             guard var status else { return nil }
             status.time = 0
+            for place in status.repositories.indices { status.repositories[place].looked = 0 }
             for place in status.volumes.indices {
                 // Nearly full is what matters of them.
                 let volume = status.volumes[place]
