@@ -28,6 +28,8 @@ struct OperatorRun {
         let server = try await serve(health)
         do {
             try await lead(client, settings, health)
+        } catch is CancellationError {
+            logger.notice("stopped: another may lead now")
         } catch {
             await server?.stop(graceful: .zero)
             throw error

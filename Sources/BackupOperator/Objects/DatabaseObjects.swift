@@ -26,6 +26,8 @@ extension ClusterObjects {
                 "spec": podSpec(secretFiles: secretFiles, restoreFiles: restoreFiles),
             ],
             "volumeClaimTemplates": [claim],
+            // A cluster that comes later by the same name begins anew; what is to outlive this one is in its backups.
+            "persistentVolumeClaimRetentionPolicy": ["whenDeleted": "Delete", "whenScaled": "Retain"],
         ]
         return WantedObject(type: .statefulSets, object: set)
     }

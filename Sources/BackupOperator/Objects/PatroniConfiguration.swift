@@ -97,10 +97,14 @@ struct PatroniConfiguration {
             words.append("--target-exclusive")
         }
         words.append("restore")
-        // Patroni splits it as a shell would.
-        return words.map { word in
-            word.utf8.allSatisfy(isPlain) ? word : "'" + word.replacing("'", with: "'\\''") + "'"
-        }.joined(separator: " ")
+        // Patroni ends without an error when it fails: what it says goes where the pod's status shows it.
+        let script = words.map(quoted).joined(separator: " ") + " 2>&1 | tee /dev/termination-log"
+        return ["bash", "-o", "pipefail", "-c", script].map(quoted).joined(separator: " ")
+    }
+
+    /// As a shell reads it, and Patroni.
+    private static func quoted(_ word: String) -> String {
+        word.utf8.allSatisfy(isPlain) ? word : "'" + word.replacing("'", with: "'\\''") + "'"
     }
 
     private static func isPlain(_ byte: UInt8) -> Bool {

@@ -10,6 +10,8 @@ struct BackupReconciler {
     let key: ObjectKey
 
     private var pause: Duration { context.settings.second * 5 }
+    /// Where what is waited for tells of itself.
+    private var longPause: Duration { context.settings.second * 120 }
 
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
         guard let object = context.caches.backups[key] else { return .done }
@@ -51,13 +53,13 @@ struct BackupReconciler {
             (wanted, repository, storage, path) = try place(backup)
         } catch {
             try await wait(backup, error.reason, error.message)
-            return .again(after: pause)
+            return .again(after: longPause)
         }
         let said = context.watch[backup.cluster].status
         guard let seen = said?[repository.key], seen.isReady, said?.isInRecovery == false else {
             let why = said?[repository.key]?.error?.message ?? "the repository is not ready yet"
             try await wait(backup, "RepositoryNotReady", why)
-            return .again(after: pause)
+            return .again(after: longPause)
         }
         // Made by a run whose Job is gone since.
         if let stored = seen.backups.last(where: { $0.annotations[OperatorNames.backupUID] == backup.object.uid }) {
@@ -125,6 +127,8 @@ struct BackupReconciler {
 
     private func wait(_ backup: StackGresBackup, _ reason: String, _ message: String) async throws(KubernetesError) {
         if backup.phase == nil { try await patch(backup, ["process": ["status": "Pending"]]) }
+        // Once: it may wait for days.
+        guard context.isNews("\(reason) \(message)", about: backup.object.uid) else { return }
         await context.events.record(.normal, reason, message, about: backup.object)
     }
 

@@ -207,7 +207,7 @@ struct ClusterReconciler {
                 let element = elements.first(where: { $0.path == backup.path }),
                 let repository = status[element.key], repository.isReady, repository.looked > end,
                 let storage = context.caches.storages[ObjectKey(namespace: key.namespace, name: element.storage)],
-                storage["spec"] == backup.storage, !repository.backups.contains(where: { $0.label == label })
+                backup.isStored(in: storage["spec"] ?? [:]), !repository.backups.contains(where: { $0.label == label })
             else { continue }
             let object = backup.object
             if object.finalizers.contains(OperatorNames.finalizer) {

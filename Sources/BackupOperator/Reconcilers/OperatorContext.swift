@@ -16,6 +16,8 @@ final class OperatorContext: Sendable {
     let watch: ClusterWatch
     let queue: KeyedWorkQueue<WorkKey>
     private let zones = Mutex<[String: TimeZone]>([:])
+    /// By the identity of what they are about.
+    private let told = Mutex<[String: String]>([:])
 
     init(
         settings: OperatorSettings, client: KubernetesClient, caches: OperatorCaches, agents: any ClusterAgents,
@@ -41,6 +43,16 @@ final class OperatorContext: Sendable {
         guard let zone = try? TimeZone.named(name) else { return nil }
         zones.withLock { $0[name] = zone }
         return zone
+    }
+
+    /// Whether something else was told last.
+    func isNews(_ text: String, about uid: String) -> Bool {
+        told.withLock { told in
+            guard told[uid] != text else { return false }
+            if told.count > 10_000 { told = [:] }
+            told[uid] = text
+            return true
+        }
     }
 
     func apply(_ wanted: WantedObject) async throws(KubernetesError) {

@@ -1,4 +1,5 @@
 package import RepositoryStorage
+import HTTP
 import Synchronization
 
 /// What changed in a cache.
@@ -80,6 +81,7 @@ package final class ObjectCache: Sendable {
             // A server that says no again and again may know nothing of that state: one that was restored does not.
             if refusals >= 3 { resourceVersion = nil }
             var hasNews = false
+            let began = client.options.time.now
             do throws(KubernetesError) {
                 let begun: String
                 if let known = resourceVersion { begun = known } else { begun = try await list() }
@@ -98,6 +100,10 @@ package final class ObjectCache: Sendable {
                 if client.options.time.now - start > .seconds(1) { hasNews = true }
             } catch {
                 if error.isCancelled { break }
+                // Of a type of which nothing happens the server sends no bookmarks either: it is asked anew.
+                if error.transport == .timeout, resourceVersion != nil, client.options.time.now - began > .seconds(30) {
+                    continue
+                }
                 if error.isGone { resourceVersion = nil }
                 // A watch that went silent or was cut is an everyday matter, and goes on where it was.
                 if !hasNews || error.status != nil { options.failed(error) }

@@ -68,7 +68,16 @@ package struct StackGresBackup: Sendable {
 
     /// Whether both are the same backup in the same place.
     package func isSameData(as other: StackGresBackup) -> Bool {
-        label != nil && label == other.label && path == other.path && storage == other.storage
+        guard label != nil, label == other.label, let storage = other.storage else { return false }
+        return path == other.path && isStored(in: storage)
+    }
+
+    /// Whether its data is where a storage leads now; what else has changed there is of no matter.
+    package func isStored(in storage: ServiceJSON) -> Bool {
+        guard let path, let own = try? location(),
+            let other = try? StackGresStorage(storage).location(path: path)
+        else { return false }
+        return own.identity == other.identity
     }
 
     /// Scheduled backups of one time have one name: to make it twice is impossible.

@@ -1,0 +1,83 @@
+import Foundation
+import HTTP
+import KubernetesClient
+import KubernetesTestServer
+import Testing
+
+@testable import BackupOperator
+
+/// The program itself, with five hundred clusters to look after.
+@Suite(.serialized) struct ManyClustersTests {
+    private static let program: String =
+        ProcessInfo.processInfo.environment["PERMAFROST_BIN"]
+        ?? URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "bin/permafrost").path
+
+    @Test(
+        "500 clusters with schedules: under 200 MiB, and under a tenth of a core at rest",
+        .enabled(
+            if: FileManager.default.isExecutableFile(atPath: program)
+                || ProcessInfo.processInfo.environment["CI"] != nil))
+    func many() async throws {
+        let scene = Scene()
+        try await scene.start()
+        let client = try scene.client("user")
+        try await scene.secret(client)
+        try await scene.storage(client)
+        for number in 0..<500 { try await scene.cluster(client, name: "pg\(number)", schedule: "17 3 1 1 *") }
+        let folder = FileManager.default.temporaryDirectory.appending(path: "many-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let kubeconfig = folder.appending(path: "kubeconfig")
+        try """
+        apiVersion: v1
+        kind: Config
+        clusters: [{name: a, cluster: {server: "http://127.0.0.1:\(scene.server.port)"}}]
+        users: [{name: a, user: {}}]
+        contexts: [{name: a, context: {cluster: a, user: a}}]
+        current-context: a
+        """.write(to: kubeconfig, atomically: true, encoding: .utf8)
+        let process = Process()
+        process.executableURL = URL(filePath: Self.program)
+        process.arguments = [
+            "operator", "--operator-namespace=demo", "--monitor-port=\(Int.random(in: 20000...30000))", "--image-tag=1",
+            "--log-level-console=warn", "--log-level-file=off",
+        ]
+        process.environment = ["KUBECONFIG": kubeconfig.path, "PATH": "/usr/bin:/bin"]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        defer {
+            process.terminate()
+            process.waitUntilExit()
+        }
+        try await eventually("all objects", .seconds(300)) {
+            try await Task.sleep(for: .milliseconds(500))
+            let made = try await client.list(.deployments, namespace: "demo").objects.count
+            let backups = try await client.list(StackGres.backups, namespace: "demo").objects.count
+            return made == 500 && backups == 500
+        }
+        try await Task.sleep(for: .seconds(5))
+        let before = try Self.ticks(process.processIdentifier)
+        try await Task.sleep(for: .seconds(20))
+        let used = Double(try Self.ticks(process.processIdentifier) - before) / 100 / 20
+        let memory = try Self.memory(process.processIdentifier)
+        print("operator with 500 clusters: \(memory >> 20) MiB, \(Int(used * 1000) / 10) % of a core")
+        #expect(memory < 200 << 20)
+        #expect(used < 0.1)
+        await scene.server.stop()
+    }
+
+    /// User and system, in hundredths of a second.
+    private static func ticks(_ process: Int32) throws -> Int {
+        let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+        let fields = text.drop { $0 != ")" }.split(separator: " ")
+        return (Int(fields[12]) ?? 0) + (Int(fields[13]) ?? 0)
+    }
+
+    private static func memory(_ process: Int32) throws -> Int {
+        let text = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        let line = text.split(separator: "\n").first { $0.hasPrefix("VmRSS") } ?? ""
+        return (Int(line.split(separator: " ").dropFirst().first.map(String.init) ?? "0") ?? 0) << 10
+    }
+}
