@@ -71,7 +71,9 @@ struct SystemFailure: Error {
         case EROFS:
             return BackupError(
                 attempt.code, "\(what): the file system is mounted read-only",
-                hint: "the kernel remounts a file system so after an I/O error: see its log, then mount it read-write")
+                hint:
+                    "name a place that may be written, or mount it read-write; after an I/O error the kernel remounts a disk so"
+            )
         case EIO:
             return BackupError(
                 attempt.code, "\(what): the disk reported an input/output error",

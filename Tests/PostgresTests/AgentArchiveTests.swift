@@ -155,26 +155,34 @@ extension BackingUp {
 final class Agent: @unchecked Sendable {  // for one task
     let socket: String
     private let site: Site
+    private let command: String
     let layout: RepositoryLayout
     let certificates: String
     let port: Int
     private var process: RunningProcess?
 
-    init(_ site: Site, socket: String) async throws {
+    /// - Parameters:
+    ///   - command: `agent`, or `server`, which waits for nothing.
+    ///   - options: in addition to those of the site.
+    init(
+        _ site: Site, socket: String, command: String = "agent", options: [String: String] = [:]
+    ) async throws {
         self.site = site
+        self.command = command
         self.socket = socket
         certificates = site.scratch.subpath("tls")
-        for words in [["init", "Test CA"], ["issue", "localhost"], ["issue", "cron"]] {
+        for words in [["init", "Test CA"], ["issue", "localhost"], ["issue", "cron"]]
+        where !FileManager.default.fileExists(atPath: "\(certificates)/cron.key") {
             try await asServerUser(site.tool.executable, ["tls", "--tls-path=\(certificates)"] + words)
         }
         port = try await Self.freePort()
         layout = try site.layout.changed(
-            name: "agent",
+            name: command,
             options: [
                 "tls-server-port": "\(port)", "tls-server-ca-file": "\(certificates)/ca.crt",
                 "tls-server-cert-file": "\(certificates)/localhost.crt",
                 "tls-server-key-file": "\(certificates)/localhost.key", "tls-server-auth": "cron=main",
-            ])
+            ].merging(options) { $1 })
     }
 
     private static func freePort() async throws -> Int {
@@ -195,7 +203,7 @@ final class Agent: @unchecked Sendable {  // for one task
     ///   - apart: in namespaces of its own, in which program and configuration of PostgreSQL's calls are copies.
     ///   - text: what the copy of the configuration has in addition.
     func start(apart: Bool = false, adding text: String = "") async throws {
-        let words = ["--config=\(layout.configFile)", "agent"]
+        let words = ["--config=\(layout.configFile)", command]
         let process =
             apart
             ? try startApart(words, text)
@@ -206,12 +214,11 @@ final class Agent: @unchecked Sendable {  // for one task
             process.signal(SIGKILL)
             _ = try? await process.wait()
         }
-        try await waitFor("the agent") {
-            try await ProcessRunner.run(
-                "python3", ["-c", "import socket; socket.socket(socket.AF_UNIX).connect('\(socket)')"]
-            )
-            .status == 0
-        }
+        let probe =
+            command == "agent"
+            ? "import socket; socket.socket(socket.AF_UNIX).connect('\(socket)')"
+            : "import socket; socket.create_connection(('localhost', \(port)))"
+        try await waitFor("the \(command)") { try await ProcessRunner.run("python3", ["-c", probe]).status == 0 }
     }
 
     private func startApart(_ words: [String], _ text: String) throws -> RunningProcess {

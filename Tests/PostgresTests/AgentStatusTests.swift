@@ -68,6 +68,30 @@ extension BackingUp {
             }
         }
 
+        @Test("a repository host without a volume")
+        func withoutVolume() async throws {
+            try await withAgentSite(15) { site, _ in
+                let host = try await Agent(
+                    site, socket: "", command: "server",
+                    options: [
+                        "repo1-type": "s3", "repo1-s3-bucket": "b", "repo1-s3-region": "r", "repo1-s3-key": "k",
+                        "repo1-s3-key-secret": "a secret", "repo1-s3-endpoint": "http://127.0.0.1:1",
+                    ])
+                try await host.start()
+                let status = try await host.status()
+                #expect(status["server"] == nil && status["archiving"] == nil)
+                #expect(status["volumes"]?.elements.map { $0["name"]?.string } == ["spool"])
+                let error = try #require(status["repositories"]?.elements.first?["error"])
+                #expect(error["message"]?.string?.contains("no connection to 127.0.0.1:1: connection refused") == true)
+                #expect(!"\(status)".contains("a secret"))
+                #expect(try await host.get("/readyz") == "ok\n")
+                #expect(try await host.get("/metrics").contains("permafrost_build_info"))
+                #expect(try await host.get("/v1/jobs") == "{\"jobs\":[]}\n")
+                #expect(try await host.get("/v1/repo/1/x").contains("there is nothing at this address"))
+                try await host.stop()
+            }
+        }
+
         @Test("configuration that is wrong, and mended")
         func configuration() async throws {
             try await withAgentSite(17) { site, agent in
@@ -88,17 +112,22 @@ extension BackingUp {
 }
 
 extension Agent {
-    /// What it answers to the client `cron`.
-    func status(_ query: String = "", stanza: String = "main") async throws -> ServiceJSON {
+    /// One file of `/v1/…`, or beside it.
+    func get(_ path: String) async throws -> String {
         let script = """
             import http.client, ssl, sys
             c = ssl.create_default_context(cafile='\(certificates)/ca.crt')
             c.load_cert_chain('\(certificates)/cron.crt', '\(certificates)/cron.key')
             h = http.client.HTTPSConnection('localhost', \(port), context=c, timeout=60)
-            h.request('GET', '/v1/status/\(stanza)?\(query)')
+            h.request('GET', '\(path)')
             sys.stdout.write(h.getresponse().read().decode())
             """
-        let text = try await ProcessRunner.run("python3", ["-c", script]).expecting(0).stdout
+        return try await ProcessRunner.run("python3", ["-c", script]).expecting(0).stdout
+    }
+
+    /// What it answers to the client `cron`.
+    func status(_ query: String = "", stanza: String = "main") async throws -> ServiceJSON {
+        let text = try await get("/v1/status/\(stanza)?\(query)")
         guard let json = ServiceJSON(Array(text.utf8)) else { throw TestSupportError("no JSON: \(text)") }
         return json
     }

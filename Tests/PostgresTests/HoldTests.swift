@@ -7,8 +7,9 @@ extension BackingUp {
         @Test("held backups, the WAL after them, and their end", arguments: Majors.rows(0))
         func hold(major: Int) async throws {
             for keepsAll in [true, false] {
-                let options = ["repo1-retention-full": "1", "repo1-retention-hold-archive": keepsAll ? "y" : "n"]
-                try await withSite(major, options: options) { site in
+                // Not in the file: pgBackRest reads it too.
+                let archive = "--repo1-retention-hold-archive=\(keepsAll ? "y" : "n")"
+                try await withSite(major, options: ["repo1-retention-full": "1"]) { site in
                     let cluster = site.cluster
                     try await cluster.query("CREATE TABLE mark (name text)")
                     let held = try await site.backup(["--annotation=hold=a user's", "--start-fast"])
@@ -19,7 +20,7 @@ extension BackingUp {
                     try await cluster.query("INSERT INTO mark VALUES ('b')")
                     try await site.archive()
                     var newest = ""
-                    for _ in 0..<2 { newest = try await site.backup(["--start-fast"]) }
+                    for _ in 0..<2 { newest = try await site.backup(["--start-fast", archive]) }
                     #expect(try site.labels() == [held, newest])
                     // It is consistent in any case; to a later time only where all WAL was kept.
                     let restored = try await site.restoreAndPromote(
