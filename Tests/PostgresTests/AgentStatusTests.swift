@@ -76,13 +76,15 @@ extension BackingUp {
                     options: [
                         "repo1-type": "s3", "repo1-s3-bucket": "b", "repo1-s3-region": "r", "repo1-s3-key": "k",
                         "repo1-s3-key-secret": "a secret", "repo1-s3-endpoint": "http://127.0.0.1:1",
+                        "repo1-s3-uri-style": "path",
                     ])
                 try await host.start()
-                let status = try await host.status()
+                let status = try await host.status("patience=60")
                 #expect(status["server"] == nil && status["archiving"] == nil)
                 #expect(status["volumes"]?.elements.map { $0["name"]?.string } == ["spool"])
                 let error = try #require(status["repositories"]?.elements.first?["error"])
-                #expect(error["message"]?.string?.contains("no connection to 127.0.0.1:1: connection refused") == true)
+                let said = error["message"]?.string ?? ""
+                #expect(said.contains("no connection to 127.0.0.1:1: connection refused"), "\(error)")
                 #expect(!"\(status)".contains("a secret"))
                 #expect(try await host.get("/readyz") == "ok\n")
                 #expect(try await host.get("/metrics").contains("permafrost_build_info"))
