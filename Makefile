@@ -16,7 +16,7 @@ LOCAL = ArchiveAgent|CertificateAuthority|Jobs|Monitoring|ObjectStorage|Reposito
 NETWORK = HTTP
 # Alone: leases that are a matter of seconds, and kubectl.
 CLUSTER = KubernetesClient|BackupOperator
-SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|Interop
+SERVER_SUITES = CommandLine|Postgres|StoreServer|TwoMachines|KubernetesNode|Interop
 # A target may use only what Package.swift says it uses.
 TEST = swift test --explicit-target-dependency-import-check error
 

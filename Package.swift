@@ -163,7 +163,13 @@ let package = Package(
             name: "ObjectStorageTests", dependencies: ["HTTP", "ObjectStorage", "RepositoryStorage", "BackupModel"]),
         // An API server of Kubernetes in memory, which programs of others take for one.
         .target(
-            name: "KubernetesTestServer", dependencies: ["BackupModel", "HTTP"], path: "Tests/KubernetesTestServer"),
+            name: "KubernetesTestServer",
+            dependencies: [
+                "BackupModel", "HTTP",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ], path: "Tests/KubernetesTestServer"),
         .testTarget(
             name: "KubernetesClientTests",
             dependencies: ["BackupModel", "HTTP", "KubernetesClient", "KubernetesTestServer", "RepositoryStorage"]),
@@ -207,6 +213,18 @@ let package = Package(
                 "ArchiveAgent", "ArchiveShortcut", "BackupModel", .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "TestSupport", path: "Tests/TestSupport", exclude: ["Servers"]),
+        // A node and the controllers of Kubernetes, without a container runtime: pods are processes in namespaces.
+        .target(
+            name: "KubernetesTestNode",
+            dependencies: [
+                "BackupModel", "HTTP", "KubernetesClient", "KubernetesTestServer", "RepositoryStorage", "TestSupport",
+            ], path: "Tests/KubernetesTestNode"),
+        .testTarget(
+            name: "KubernetesNodeTests",
+            dependencies: [
+                "BackupModel", "HTTP", "KubernetesClient", "KubernetesTestNode", "KubernetesTestServer",
+                "RepositoryStorage", "TestSupport",
+            ]),
         .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),
         .testTarget(
             name: "PostgresTests",

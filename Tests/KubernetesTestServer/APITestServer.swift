@@ -14,6 +14,9 @@ package final class APITestServer: Sendable {
         package var tellsGoneInWatch = false
         /// Answers in place of the server, where it gives one.
         package var intercept: (@Sendable (ServerRequest) async -> ServerResponse?)?
+        /// Has the logs of containers, in place of ``APITestServer/setLog(namespace:pod:_:)``; nil for what it does not
+        /// know.
+        package var logs: (@Sendable (LogRequest) async -> ContainerLog?)?
 
         package init() {}
     }
@@ -33,6 +36,8 @@ package final class APITestServer: Sendable {
     private let server = Mutex<HTTPServer?>(nil)
     private let listening = Mutex(0)
 
+    private let fronts = Mutex<[SecureFront]>([])
+
     /// 0 before it is started.
     package var port: Int { listening.withLock { $0 } }
 
@@ -47,8 +52,18 @@ package final class APITestServer: Sendable {
         return taken
     }
 
+    /// Serves the same by TLS as well; clients need no certificates.
+    /// - Parameters:
+    ///   - certificateFile, keyFile: PEM.
+    package func secure(address: String, port: Int, certificateFile: String, keyFile: String) async throws {
+        let front = try await SecureFront(
+            address: address, port: port, certificateFile: certificateFile, keyFile: keyFile, behind: self.port)
+        fronts.withLock { $0.append(front) }
+    }
+
     package func stop() async {
         cutWatches()
+        for front in fronts.withLock({ $0 }) { await front.stop() }
         let server = server.withLock { $0.take() }
         await server?.stop(graceful: .zero)
     }

@@ -210,10 +210,24 @@ struct ObjectTable: Sendable {
                 .init(name: owner, operation: "Update", subresource: subresource), from: old, to: object,
                 at: Self.now())
         }
-        if object[["metadata", "deletionTimestamp"]] != nil, Self.finalizers(object).isEmpty {
+        if object[["metadata", "deletionTimestamp"]] != nil, Self.finalizers(object).isEmpty,
+            (object[["metadata", "deletionGracePeriodSeconds"]]?.integer ?? 0) <= 0,
+            type != ServedType.builtIn[0] || !hasContent(key.name)
+        {
             return remove(type, key)
         }
         return store(type, key, object, owners, "MODIFIED", previous: old)
+    }
+
+    /// Seconds: of a pod that a node has and that has not ended.
+    private static func grace(_ pod: ServiceJSON, _ options: ServiceJSON) -> Int {
+        guard !(pod[["spec", "nodeName"]]?.string ?? "").isEmpty,
+            !["Succeeded", "Failed"].contains(pod[["status", "phase"]]?.string)
+        else { return 0 }
+        let wanted =
+            options["gracePeriodSeconds"]?.integer ?? pod[["spec", "terminationGracePeriodSeconds"]]?.integer ?? 30
+        // What is ending already may only end sooner.
+        return min(max(wanted, 0), pod[["metadata", "deletionGracePeriodSeconds"]]?.integer ?? .max)
     }
 
     static func finalizers(_ json: ServiceJSON) -> [String] {
@@ -253,14 +267,23 @@ struct ObjectTable: Sendable {
                 }
             }
         }
-        guard !finalizers.isEmpty else { return (remove(type, key), true) }
-        if object[["metadata", "deletionTimestamp"]] != nil, finalizers == Self.finalizers(old) {
+        let grace = type == ServedType.pods ? Self.grace(old, options) : 0
+        let isHeld = type == ServedType.builtIn[0] && hasContent(key.name)
+        guard !finalizers.isEmpty || grace > 0 || isHeld else { return (remove(type, key), true) }
+        if object[["metadata", "deletionTimestamp"]] != nil, finalizers == Self.finalizers(old),
+            grace == object[["metadata", "deletionGracePeriodSeconds"]]?.integer
+        {
             return (object, false)
         }
-        object[["metadata", "finalizers"]] = ServiceJSON(finalizers)
-        if object[["metadata", "deletionTimestamp"]] == nil {
-            object[["metadata", "deletionTimestamp"]] = .text(Self.now())
-            object[["metadata", "deletionGracePeriodSeconds"]] = 0
+        object[["metadata", "finalizers"]] = finalizers.isEmpty ? nil : ServiceJSON(finalizers)
+        if isHeld { object[["status", "phase"]] = "Terminating" }
+        let isNew = object[["metadata", "deletionTimestamp"]] == nil
+        if isNew || grace != object[["metadata", "deletionGracePeriodSeconds"]]?.integer {
+            object[["metadata", "deletionTimestamp"]] = .text(
+                ServiceTime.rfc3339(Int64(time(nil)) + Int64(clamping: grace)))
+            object[["metadata", "deletionGracePeriodSeconds"]] = ServiceJSON(grace)
+        }
+        if isNew {
             if let generation = object[["metadata", "generation"]]?.integer {
                 object[["metadata", "generation"]] = ServiceJSON(generation + 1)
             }
@@ -276,7 +299,21 @@ struct ObjectTable: Sendable {
         note(Event(version: version, type: place(type), kind: "DELETED", object: last, previous: stored.json))
         if type == .customResourceDefinitions { types.subtract(ServedType.served(by: last)) }
         collectGarbage(after: last)
+        if let holder = stored.json[["metadata", "namespace"]]?.string { finish(holder) }
         return last
+    }
+
+    private func hasContent(_ namespace: String) -> Bool {
+        objects.contains { type, table in type.isNamespaced && table.keys.contains { $0.namespace == namespace } }
+    }
+
+    /// A namespace that was deleted goes with the last object in it.
+    private mutating func finish(_ namespace: String) {
+        let key = Key(namespace: "", name: namespace)
+        guard let holder = objects[ServedType.builtIn[0]]?[key]?.json,
+            holder[["metadata", "deletionTimestamp"]] != nil, Self.finalizers(holder).isEmpty, !hasContent(namespace)
+        else { return }
+        _ = remove(ServedType.builtIn[0], key)
     }
 
     /// What belongs to nothing any more goes; an owner that waits for what belongs to it may go now.

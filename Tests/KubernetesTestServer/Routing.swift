@@ -89,11 +89,13 @@ extension APITestServer: ServerHandler {
                 message: "the body of the request was in an unknown format - accepted media types include: "
                     + "application/json", details: [:])
         }
-        if place.name != nil, place.subresource == "log", place.type.plural == "pods" { return try log(place, request) }
+        if place.name != nil, place.subresource == "log", place.type.plural == "pods" {
+            return try await log(place, request)
+        }
         guard place.subresource.isEmpty || place.subresource == "status" && place.type.hasStatus else { throw .noPath }
         switch (request.method, place.name) {
         case ("GET", nil):
-            return ["true", "1"].contains(request.parameter("watch"))
+            return request.isTrue("watch")
                 ? try watch(place, request) : try list(place, request)
         case ("GET", _?):
             return Self.json(
@@ -117,7 +119,8 @@ extension APITestServer: ServerHandler {
                 [
                     "kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "details": details,
                 ])
-        case ("DELETE", nil): return try deleteAll(place, request)
+        case ("DELETE", nil):
+            return try deleteAll(place, request, body.isEmpty ? Self.options(request) : try Self.parsed(body))
         default:
             throw APIFailure(
                 code: 405, reason: "MethodNotAllowed",
@@ -133,6 +136,9 @@ extension APITestServer: ServerHandler {
     private static func options(_ request: ServerRequest) -> ServiceJSON {
         var options = ServiceJSON.object([:])
         if let policy = request.parameter("propagationPolicy") { options["propagationPolicy"] = .text(policy) }
+        if let grace = request.parameter("gracePeriodSeconds").flatMap({ Int($0) }) {
+            options["gracePeriodSeconds"] = ServiceJSON(grace)
+        }
         return options
     }
 
@@ -153,19 +159,6 @@ extension APITestServer: ServerHandler {
             var copy = shared.table
             return try body(&copy)
         }
-    }
-
-    private func log(_ place: RequestPlace, _ request: ServerRequest) throws(APIFailure) -> ServerResponse {
-        let text = try shared.withLock { shared throws(APIFailure) in
-            _ = try shared.table.get(place.type, place.key)
-            return shared.logs["\(place.key.namespace)/\(place.key.name)"] ?? ""
-        }
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        if lines.last == "" { lines.removeLast() }
-        if let count = request.parameter("tailLines").flatMap({ Int($0) }) { lines = lines.suffix(count) }
-        var bytes = Array(lines.map { $0 + "\n" }.joined().utf8)
-        if let limit = request.parameter("limitBytes").flatMap({ Int($0) }) { bytes = Array(bytes.prefix(limit)) }
-        return ServerResponse(200, headers: ["Content-Type": "text/plain"], body: .bytes(bytes))
     }
 
     private func list(_ place: RequestPlace, _ request: ServerRequest) throws(APIFailure) -> ServerResponse {
@@ -287,7 +280,7 @@ extension APITestServer: ServerHandler {
         guard body[["metadata", "managedFields"]] == nil else {
             throw .bad("metadata.managedFields must be nil")
         }
-        let isForced = request.parameter("force") == "true"
+        let isForced = request.isTrue("force")
         var isNew = false
         let result = try write(request) { table throws(APIFailure) in
             if table.find(place.type, place.key) == nil {
@@ -338,12 +331,14 @@ extension APITestServer: ServerHandler {
             details: ["causes": .array(causes)])
     }
 
-    private func deleteAll(_ place: RequestPlace, _ request: ServerRequest) throws(APIFailure) -> ServerResponse {
+    private func deleteAll(
+        _ place: RequestPlace, _ request: ServerRequest, _ options: ServiceJSON
+    ) throws(APIFailure) -> ServerResponse {
         let selectors = try Selectors(
             labels: request.parameter("labelSelector") ?? "", fields: request.parameter("fieldSelector") ?? "")
         try change { table throws(APIFailure) in
             for (key, json) in table.list(place.type, place.namespace) where selectors.matches(json) {
-                _ = try table.delete(place.type, key, Self.options(request))
+                _ = try table.delete(place.type, key, options)
             }
         }
         return Self.json(200, ["kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success"])

@@ -31,7 +31,7 @@ package struct ServedType: Sendable, Hashable {
     static let builtIn: [ServedType] = [
         ServedType("", "v1", "namespaces", "Namespace", isNamespaced: false, hasStatus: true, shortNames: ["ns"]),
         ServedType("", "v1", "nodes", "Node", isNamespaced: false, hasStatus: true, shortNames: ["no"]),
-        ServedType("", "v1", "pods", "Pod", hasStatus: true, shortNames: ["po"]),
+        pods,
         ServedType("", "v1", "services", "Service", hasStatus: true, shortNames: ["svc"]),
         ServedType("", "v1", "endpoints", "Endpoints", shortNames: ["ep"]),
         ServedType("", "v1", "secrets", "Secret"),
@@ -52,6 +52,8 @@ package struct ServedType: Sendable, Hashable {
         ServedType("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", isNamespaced: false),
         customResourceDefinitions,
     ]
+
+    static let pods = ServedType("", "v1", "pods", "Pod", hasStatus: true, shortNames: ["po"])
 
     static let customResourceDefinitions = ServedType(
         "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", isNamespaced: false,

@@ -17,7 +17,7 @@ extension APITestServer {
             (given, shared.table.compacted, shared.table.version, shared.behaviour, shared.cuts)
         }
         let seconds = request.parameter("timeoutSeconds").flatMap { Int($0) } ?? 1800
-        let wantsBookmarks = ["true", "1"].contains(request.parameter("allowWatchBookmarks"))
+        let wantsBookmarks = request.isTrue("allowWatchBookmarks")
         let isGone = version != 0 && version < compacted
         if isGone, !behaviour.tellsGoneInWatch { throw .expired(version, compacted) }
         let (type, namespace) = (place.type, place.namespace)

@@ -194,9 +194,13 @@ package final class ObjectServer: Sendable {
 }
 
 /// A certificate authority that nobody trusts, and a certificate of it for this machine.
-enum PrivateAuthority {
-    static func make(in directory: String) throws {
-        let names = "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1"
+package enum PrivateAuthority {
+    /// Makes `ca.crt`, `server.crt` and `server.key` there.
+    /// - Parameter names: of the server, as openssl takes them.
+    package static func make(
+        in directory: String, names: [String] = ["DNS:localhost", "DNS:*.localhost", "IP:127.0.0.1"]
+    ) throws {
+        let names = "subjectAltName=" + names.joined(separator: ",")
         try names.write(toFile: "\(directory)/names", atomically: true, encoding: .utf8)
         for arguments in [
             [

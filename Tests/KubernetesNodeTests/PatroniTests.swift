@@ -1,0 +1,132 @@
+import Foundation
+import HTTP
+import KubernetesClient
+import KubernetesTestNode
+import TestSupport
+import Testing
+
+private func has(_ path: String) -> Bool { FileManager.default.isExecutableFile(atPath: path) }
+
+/// Patroni as it is, on the node: what it takes for Kubernetes may stand in for it.
+@Suite(
+    .serialized, .timeLimit(.minutes(3)), .requires(.postgres(15)),
+    .enabled(if: geteuid() == 0 && (TestRequirement.isCI || has("/usr/bin/patroni")), "needs root and Patroni"))
+struct PatroniTests {
+    private static let configuration = """
+        scope: demo
+        name: will-be-the-pods
+        restapi: {listen: "0.0.0.0:8008", connect_address: "will.be:8008"}
+        kubernetes:
+          use_endpoints: true
+          scope_label: cluster
+          role_label: role
+          labels: {app: patroni}
+          ports: [{name: postgresql, port: 5432}]
+        bootstrap:
+          dcs:
+            ttl: 20
+            loop_wait: 2
+            retry_timeout: 4
+            postgresql:
+              use_pg_rewind: true
+              parameters: {fsync: "off", shared_buffers: 16MB}
+          initdb: [encoding: UTF8, data-checksums]
+          pg_hba: ["local all all trust", "host all all all trust", "host replication all all trust"]
+        postgresql:
+          data_dir: /var/lib/postgresql/data
+          listen: "*:5432"
+          connect_address: "will.be:5432"
+          bin_dir: /usr/lib/postgresql/15/bin
+          pgpass: /tmp/pgpass
+          authentication: {superuser: {username: postgres}, replication: {username: standby}}
+          parameters: {unix_socket_directories: /var/run/postgresql}
+        """
+
+    private func makeCluster(_ cluster: TestCluster) async throws {
+        let text = ServiceJSON.quoted(Self.configuration)
+        try await cluster.create(
+            .configMaps, #"{"metadata": {"name": "demo-patroni"}, "data": {"patroni.yml": \#(text)}}"#)
+        try await cluster.create(
+            .services,
+            #"{"metadata": {"name": "demo", "labels": {"app": "patroni", "cluster": "demo"}}, "spec": {"ports": [{"name": "postgresql", "port": 5432}]}}"#
+        )
+        try await cluster.create(
+            .services,
+            #"""
+            {"metadata": {"name": "demo-pods"}, "spec": {"clusterIP": "None", "publishNotReadyAddresses": true,
+             "selector": {"app": "patroni", "cluster": "demo"}, "ports": [{"name": "postgresql", "port": 5432}]}}
+            """#)
+        try await cluster.create(
+            .statefulSets,
+            #"""
+            {"metadata": {"name": "demo"}, "spec": {"replicas": 2, "serviceName": "demo-pods",
+             "selector": {"matchLabels": {"app": "patroni", "cluster": "demo"}},
+             "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+             "template": {"metadata": {"labels": {"app": "patroni", "cluster": "demo"}}, "spec": {
+               "terminationGracePeriodSeconds": 10,
+               "securityContext": {"fsGroup": 999, "fsGroupChangePolicy": "OnRootMismatch", "runAsNonRoot": true},
+               "volumes": [{"name": "run", "emptyDir": {}},
+                           {"name": "patroni", "configMap": {"name": "demo-patroni"}}],
+               "containers": [{"name": "patroni", "image": "postgres:15",
+                 "env": [
+                   {"name": "PATRONI_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                   {"name": "PATRONI_KUBERNETES_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                   {"name": "PATRONI_KUBERNETES_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                   {"name": "PATRONI_POSTGRESQL_CONNECT_ADDRESS", "value": "$(PATRONI_NAME).demo-pods:5432"},
+                   {"name": "PATRONI_RESTAPI_CONNECT_ADDRESS", "value": "$(PATRONI_NAME).demo-pods:8008"}],
+                 "readinessProbe": {"httpGet": {"port": 8008, "path": "/readiness"}, "periodSeconds": 1},
+                 "volumeMounts": [
+                   {"name": "data", "mountPath": "/var/lib/postgresql"}, {"name": "run", "mountPath": "/var/run/postgresql"},
+                   {"name": "patroni", "mountPath": "/etc/patroni"}]}]}}}}
+            """#)
+    }
+
+    @Test func keepsAClusterOfTwo() async throws {
+        try await withTestCluster { cluster in
+            try await makeCluster(cluster)
+            func sql(_ pod: String, _ text: String, at host: String = "/var/run/postgresql") async throws -> String {
+                let result = try await cluster.node.exec(
+                    "default", pod, "patroni", ["psql", "-XAtq", "-h", host, "-U", "postgres", "-c", text])
+                return result.stdout + result.stderr
+            }
+            func leader() async throws -> String? {
+                try await cluster.client.find(
+                    ClusterObjects.endpointsType, namespace: "default", name: "demo")?.annotations["leader"]
+            }
+            try await cluster.waitForPod("demo-0", timeout: .seconds(60))
+            #expect(try await leader() == "demo-0")
+            try await cluster.waitForPod("demo-1", timeout: .seconds(60))
+            let claims = try await cluster.client.list(.persistentVolumeClaims, namespace: "default").objects
+            #expect(claims.map(\.name) == ["data-demo-0", "data-demo-1"])
+
+            // By the names of a cluster: the primary is where Patroni says.
+            #expect(try await sql("demo-1", "create table t as select 1 as n", at: "demo") == "")
+            #expect(try await sql("demo-1", "select pg_is_in_recovery()", at: "demo.default.svc") == "f\n")
+            #expect(try await sql("demo-0", "select pg_is_in_recovery()", at: "demo-1.demo-pods") == "t\n")
+            try await waitFor("the standby") { try await sql("demo-1", "select n from t") == "1\n" }
+
+            let first = try #require(cluster.pod("demo-0"))
+            // One that dies comes back as what it was.
+            try await cluster.node.kill("default", "demo-0", "patroni")
+            try await waitFor("a restart") {
+                cluster.pod("demo-0")?["status", "containerStatuses"]?.elements.first?["restartCount"]?.integer == 1
+            }
+            try await cluster.waitForPod("demo-0", timeout: .seconds(60))
+            #expect(try await leader() == "demo-0")
+
+            // One that is told to go gives the lock away.
+            try await cluster.client.delete(.pods, namespace: "default", name: "demo-0")
+            try await waitFor("another leader", timeout: .seconds(60)) { try await leader() == "demo-1" }
+            try await waitFor("a primary", timeout: .seconds(60)) {
+                try await sql("demo-1", "insert into t values (2)", at: "demo") == ""
+            }
+            // Made anew, with the volume that it had.
+            try await cluster.waitForPod("demo-0", timeout: .seconds(60)) { $0.uid != first.uid && $0.isReady }
+            try await waitFor("the new standby") { try await sql("demo-0", "select n from t order by n") == "1\n2\n" }
+            #expect(try await sql("demo-0", "select pg_is_in_recovery()") == "t\n")
+            let set = try await cluster.client.get(.statefulSets, namespace: "default", name: "demo")
+            #expect(set["status", "readyReplicas"]?.integer == 2)
+        }
+    }
+}

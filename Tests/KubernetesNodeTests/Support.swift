@@ -1,0 +1,28 @@
+import Glibc
+import KubernetesClient
+import KubernetesTestNode
+import TestSupport
+import Testing
+
+/// This machine, with PostgreSQL 15 and Patroni, and a user `postgres` of its own as images of it have.
+func databaseImage() -> NodeImage {
+    var image = NodeImage(["/usr/bin/patroni", "/etc/patroni/patroni.yml"])
+    image.environment["PATH"] = "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"
+    image.users = [.init("postgres", id: 999, group: 999, home: "/var/lib/postgresql")]
+    image.user = 999
+    image.group = 999
+    return image
+}
+
+func withTestCluster(
+    _ change: (inout TestNode.Options, NodeMachine) throws -> Void = { _, _ in },
+    _ body: (TestCluster) async throws -> Void
+) async throws {
+    try await withScratch { scratch in
+        let cluster = try await TestCluster(scratch) { options, machine in
+            options.images = ["shell:1": NodeImage(["/bin/bash", "-c"]), "postgres:15": databaseImage()]
+            try change(&options, machine)
+        }
+        try await body(cluster)
+    }
+}
