@@ -172,7 +172,8 @@ let package = Package(
             ], path: "Tests/KubernetesTestServer"),
         .testTarget(
             name: "KubernetesClientTests",
-            dependencies: ["BackupModel", "HTTP", "KubernetesClient", "KubernetesTestServer", "RepositoryStorage"]),
+            dependencies: ["BackupModel", "HTTP", "KubernetesClient", "KubernetesTestServer", "RepositoryStorage"],
+            exclude: ["client.py"]),
         .testTarget(
             name: "BackupOperatorTests",
             dependencies: [

@@ -73,7 +73,9 @@ import Testing
             pod["status"] = [:]
             pod = try await client.replace(.pods, pod)
             #expect(pod.generation == 2 && pod["status", "phase"]?.string == "Running")
-            let left = try await client.delete(.pods, namespace: "default", name: "p")
+            var now = DeleteOptions()
+            now.gracePeriod = 0
+            let left = try await client.delete(.pods, namespace: "default", name: "p", now)
             #expect(left?.isBeingDeleted == true)
             _ = try await client.patch(.pods, namespace: "default", name: "p", ["metadata": ["finalizers": .null]])
             #expect(try await client.find(.pods, namespace: "default", name: "p") == nil)

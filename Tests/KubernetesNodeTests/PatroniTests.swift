@@ -5,14 +5,14 @@ import KubernetesTestNode
 import TestSupport
 import Testing
 
-private func has(_ path: String) -> Bool { FileManager.default.isExecutableFile(atPath: path) }
-
 /// Patroni as it is, on the node: what it takes for Kubernetes may stand in for it.
 @Suite(
     .serialized, .timeLimit(.minutes(3)), .requires(.postgres(15)),
-    .enabled(if: geteuid() == 0 && (TestRequirement.isCI || has("/usr/bin/patroni")), "needs root and Patroni"))
+    .enabled(if: geteuid() == 0 && (TestRequirement.isCI || hasPatroni), "needs root and Patroni"))
 struct PatroniTests {
-    private static let configuration = """
+    /// Read with the settings that the environment has.
+    static func configuration(parameters: String = "{unix_socket_directories: /var/run/postgresql}") -> String {
+        """
         scope: demo
         name: will-be-the-pods
         restapi: {listen: "0.0.0.0:8008", connect_address: "will.be:8008"}
@@ -39,11 +39,23 @@ struct PatroniTests {
           bin_dir: /usr/lib/postgresql/15/bin
           pgpass: /tmp/pgpass
           authentication: {superuser: {username: postgres}, replication: {username: standby}}
-          parameters: {unix_socket_directories: /var/run/postgresql}
+          parameters: \(parameters)
         """
+    }
+
+    /// What Patroni has to know of its pod.
+    static func environment(service: String) -> String {
+        """
+        [{"name": "PATRONI_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+         {"name": "PATRONI_KUBERNETES_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+         {"name": "PATRONI_KUBERNETES_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+         {"name": "PATRONI_POSTGRESQL_CONNECT_ADDRESS", "value": "$(PATRONI_NAME).\(service):5432"},
+         {"name": "PATRONI_RESTAPI_CONNECT_ADDRESS", "value": "$(PATRONI_NAME).\(service):8008"}]
+        """
+    }
 
     private func makeCluster(_ cluster: TestCluster) async throws {
-        let text = ServiceJSON.quoted(Self.configuration)
+        let text = ServiceJSON.quoted(Self.configuration())
         try await cluster.create(
             .configMaps, #"{"metadata": {"name": "demo-patroni"}, "data": {"patroni.yml": \#(text)}}"#)
         try await cluster.create(
@@ -69,12 +81,7 @@ struct PatroniTests {
                "volumes": [{"name": "run", "emptyDir": {}},
                            {"name": "patroni", "configMap": {"name": "demo-patroni"}}],
                "containers": [{"name": "patroni", "image": "postgres:15",
-                 "env": [
-                   {"name": "PATRONI_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                   {"name": "PATRONI_KUBERNETES_POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-                   {"name": "PATRONI_KUBERNETES_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-                   {"name": "PATRONI_POSTGRESQL_CONNECT_ADDRESS", "value": "$(PATRONI_NAME).demo-pods:5432"},
-                   {"name": "PATRONI_RESTAPI_CONNECT_ADDRESS", "value": "$(PATRONI_NAME).demo-pods:8008"}],
+                 "env": \#(Self.environment(service: "demo-pods")),
                  "readinessProbe": {"httpGet": {"port": 8008, "path": "/readiness"}, "periodSeconds": 1},
                  "volumeMounts": [
                    {"name": "data", "mountPath": "/var/lib/postgresql"}, {"name": "run", "mountPath": "/var/run/postgresql"},
@@ -86,9 +93,14 @@ struct PatroniTests {
         try await withTestCluster { cluster in
             try await makeCluster(cluster)
             func sql(_ pod: String, _ text: String, at host: String = "/var/run/postgresql") async throws -> String {
+                // Who was the primary a moment ago may be no more, without a word.
                 let result = try await cluster.node.exec(
-                    "default", pod, "patroni", ["psql", "-XAtq", "-h", host, "-U", "postgres", "-c", text])
-                return result.stdout + result.stderr
+                    "default", pod, "patroni",
+                    [
+                        "timeout", "5", "psql", "-XAtq", "-d", "host=\(host) user=postgres connect_timeout=2", "-c",
+                        text,
+                    ])
+                return result.stdout + result.stderr + (result.status == 124 ? "timeout" : "")
             }
             func leader() async throws -> String? {
                 try await cluster.client.find(

@@ -1,16 +1,23 @@
-import Glibc
+import Foundation
 import KubernetesClient
 import KubernetesTestNode
 import TestSupport
 import Testing
 
+let hasPatroni = FileManager.default.isExecutableFile(atPath: "/usr/bin/patroni")
+
 /// This machine, with PostgreSQL 15 and Patroni, and a user `postgres` of its own as images of it have.
-func databaseImage() -> NodeImage {
+/// - Parameter programs: ours, for an image that has them.
+func databaseImage(programs: PermafrostPrograms? = nil) -> NodeImage {
     var image = NodeImage(["/usr/bin/patroni", "/etc/patroni/patroni.yml"])
     image.environment["PATH"] = "/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin"
     image.users = [.init("postgres", id: 999, group: 999, home: "/var/lib/postgresql")]
     image.user = 999
     image.group = 999
+    if let programs {
+        image.files["/usr/local/bin/permafrost"] = programs.launcher
+        image.files["/usr/local/libexec/permafrost/permafrost"] = programs.program
+    }
     return image
 }
 

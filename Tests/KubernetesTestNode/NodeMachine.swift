@@ -115,7 +115,9 @@ package final class NodeMachine: Sendable {
             guard let found else { throw TestSupportError("the sandbox of pod '\(hostName)' is not there") }
             let script = """
                 set -e
-                ip link add v\(number) type veth peer name eth0 netns \(found)
+                # One address on the wire for one on the network: neighbours remember it.
+                mac=$(printf '0a:00:00:00:00:%02x' \(number))
+                ip link add v\(number) type veth peer name eth0 address $mac netns \(found)
                 ip link set v\(number) master br0 up
                 nsenter --target \(found) --net -- bash -e -c '
                     ip addr add \(podAddress(number))/24 dev eth0

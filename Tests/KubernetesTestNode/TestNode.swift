@@ -43,6 +43,7 @@ package final class TestNode: Sendable {
         var options: Options
         var runners: [String: PodRunner] = [:]
         var numbers: Set<Int> = []
+        var lastNumber = 1
         var tasks: [Task<Void, Never>] = []
         var nameserver: Nameserver?
     }
@@ -126,12 +127,15 @@ package final class TestNode: Sendable {
             ["metadata": ["uid": .text(pod.uid)], "spec": ["nodeName": .text(options.name)]])
     }
 
-    /// A number on the network that no other pod has.
+    /// A number on the network that no other pod has, nor had a moment ago.
     func takeNumber() -> Int {
         state.withLock { state in
-            let number = NodeMachine.podNumbers.first { !state.numbers.contains($0) } ?? 250
-            state.numbers.insert(number)
-            return number
+            let all = Array(NodeMachine.podNumbers)
+            let start = all.firstIndex(of: state.lastNumber + 1) ?? 0
+            let turn = all[start...] + all[..<start]
+            state.lastNumber = turn.first { !state.numbers.contains($0) } ?? all[start]
+            state.numbers.insert(state.lastNumber)
+            return state.lastNumber
         }
     }
 

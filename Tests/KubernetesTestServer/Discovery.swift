@@ -5,7 +5,10 @@ enum Discovery {
     static func answer(_ path: [String], _ types: Set<ServedType>) -> ServiceJSON? {
         switch path {
         case ["version"]:
-            return ["major": "1", "minor": "36", "gitVersion": "v1.36.0", "platform": "linux/amd64"]
+            return [
+                "major": "1", "minor": "36", "gitVersion": "v1.36.0", "gitCommit": "", "gitTreeState": "clean",
+                "buildDate": "2026-04-01T00:00:00Z", "goVersion": "", "compiler": "", "platform": "linux/amd64",
+            ]
         case ["api"]:
             return ["kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []]
         case ["apis"]:

@@ -28,6 +28,10 @@ extension TestControllers {
                 job, facts, failures, "SuccessCriteriaMet", "Complete", "CompletionsReached",
                 "Reached expected number of succeeded pods")
         }
+        if let target = job["status", "conditions"]?.elements.first(where: { $0["type"]?.string == "FailureTarget" }) {
+            return try await fail(
+                job, pods, facts, failures, target["reason"]?.string ?? "", target["message"]?.string ?? "")
+        }
         if failures > limit || facts.restarts > limit && limit >= 0 && facts.restartsOnFailure {
             return try await fail(
                 job, pods, facts, failures, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
