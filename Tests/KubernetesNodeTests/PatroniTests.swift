@@ -137,8 +137,11 @@ struct PatroniTests {
             try await cluster.waitForPod("demo-0", timeout: .seconds(60)) { $0.uid != first.uid && $0.isReady }
             try await waitFor("the new standby") { try await sql("demo-0", "select n from t order by n") == "1\n2\n" }
             #expect(try await sql("demo-0", "select pg_is_in_recovery()") == "t\n")
-            let set = try await cluster.client.get(.statefulSets, namespace: "default", name: "demo")
-            #expect(set["status", "readyReplicas"]?.integer == 2)
+            try await waitFor("both") {
+                try await cluster.client.get(.statefulSets, namespace: "default", name: "demo")[
+                    "status", "readyReplicas"]
+                    == 2
+            }
         }
     }
 }
