@@ -2,6 +2,7 @@ import Foundation
 import HTTP
 import KubernetesClient
 import KubernetesTestNode
+import KubernetesTestServer
 import TestSupport
 import Testing
 
@@ -72,8 +73,8 @@ struct PodTests {
             #expect(try await inside("echo x > /etc/x").contains("Read-only"))
             #expect(try await inside("echo x > /etc/all/x").contains("Read-only"))
             // The first process and what runs beside it, and no process of this machine.
-            #expect(try await inside("cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l").hasPrefix("bash\n"))
-            #expect(try #require(Int(try await inside("ls -d /proc/[0-9]* | wc -l").dropLast())) < 8)
+            #expect(try await inside("cat /proc/1/comm; ls /proc | grep -c ^[0-9]").hasPrefix("bash\n"))
+            #expect(try #require(Int(try await inside("ls /proc | grep -c ^[0-9]").dropLast())) < 8)
             let authority = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
             #expect(try await inside("curl -sS --cacert \(authority) https://kubernetes.default.svc/healthz") == "ok")
 
@@ -96,6 +97,30 @@ struct PodTests {
             try await waitFor("the end of its files") {
                 !FileManager.default.fileExists(atPath: "\(cluster.machine.directory)/pods/\(pod.uid)")
             }
+        }
+    }
+
+    /// Our own client as it is in a pod: by the service account's files, and by TLS.
+    @Test func clientOfAPod() async throws {
+        try await withTestCluster { cluster in
+            let directory = "\(cluster.machine.directory)/account"
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            try FileManager.default.copyItem(atPath: cluster.authorityFile, toPath: "\(directory)/ca.crt")
+            try TestCluster.token.write(toFile: "\(directory)/token", atomically: true, encoding: .utf8)
+            try "own".write(toFile: "\(directory)/namespace", atomically: true, encoding: .utf8)
+            cluster.server.set { $0.tokens = [TestCluster.token] }
+            let access = try ClusterAccess.load(
+                environment: ["KUBERNETES_SERVICE_HOST": cluster.machine.address, "KUBERNETES_SERVICE_PORT": "443"],
+                serviceAccount: directory)
+            let client = try KubernetesClient(access, KubernetesClient.Options(fieldManager: "pod"))
+            #expect(client.namespace == "own")
+            _ = try await client.apply(.namespaces, KubernetesObject(.namespaces, name: "own"))
+            let cache = ObjectCache(.secrets, client)
+            let watching = Task { await cache.run() }
+            defer { watching.cancel() }
+            try await cache.waitUntilFilled()
+            _ = try await client.create(.secrets, KubernetesObject(.secrets, namespace: "own", name: "s"))
+            try await waitFor("the news") { cache[ObjectKey(namespace: "own", name: "s")] != nil }
         }
     }
 
@@ -136,6 +161,16 @@ struct PodTests {
                 .pods,
                 #"{"metadata": {"name": "foreign"}, "spec": {"containers": [{"name": "c", "image": "not:there"}]}}"#)
 
+            // A log that is followed ends with the container.
+            try await pod("talks", "Never", "for n in 1 2 3; do echo $n; sleep 0.3; done")
+            try await waitFor("a word") {
+                (try? await cluster.client.log(namespace: "default", pod: "talks"))?.first == UInt8(ascii: "1")
+            }
+            let address = "http://127.0.0.1:\(cluster.server.port)/api/v1/namespaces/default/pods/talks/log"
+            #expect(
+                try await ProcessRunner.run("curl", ["-sN", "-m", "20", "\(address)?follow=true&container=c"]).stdout
+                    == "1\n2\n3\n")
+
             try await cluster.waitForPod("good") { $0["status", "phase"] == "Succeeded" }
             #expect(state("good")?[["state", "terminated", "message"]] == "done\n")
             try await cluster.waitForPod("bad") { $0["status", "phase"] == "Failed" }
@@ -144,6 +179,9 @@ struct PodTests {
             #expect(state("logs")?[["state", "terminated", "message"]] == "why\n")
             try await waitFor("restarts") { state("again")?["restartCount"]?.integer ?? 0 >= 2 }
             #expect(state("again")?[["lastState", "terminated", "exitCode"]]?.integer == 3)
+            var previous = LogSelection()
+            previous.isPrevious = true
+            #expect(try await cluster.client.log(namespace: "default", pod: "again", previous) == Array("run\n".utf8))
             try await waitFor("no image") { state("foreign")?[["state", "waiting", "reason"]] == "ImagePullBackOff" }
             try await waitFor("no secret") {
                 state("none")?[["state", "waiting", "message"]] == "secret \"later\" not found"

@@ -9,7 +9,7 @@ struct MissingVolume: Error { var message: String }
 
 /// What a container needs before it starts.
 extension PodRunner {
-    func plan(_ container: PodContainer) throws -> ContainerPlan {
+    func plan(_ container: PodContainer, _ mounts: [ContainerPlan.Mount]) throws -> ContainerPlan {
         guard let image = node.options.images[container.image] else {
             throw MissingImage(message: "failed to pull image \"\(container.image)\": not found")
         }
@@ -27,7 +27,6 @@ extension PodRunner {
         var groups = (context?["supplementalGroups"]?.elements ?? []).compactMap(\.integer)
         if let fsGroup { groups.append(fsGroup) }
 
-        let mounts = try mounts(container)
         var basis = image.environment
         basis["HOME"] = known?.home ?? "/"
         basis["HOSTNAME"] = hostName
@@ -87,7 +86,9 @@ extension PodRunner {
 
     private static let accountDirectory = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-    private func mounts(_ container: PodContainer) throws -> [ContainerPlan.Mount] {
+    /// Makes the pod's volumes, all of them, as they must be there before any container is.
+    func mounts(_ container: PodContainer) throws -> [ContainerPlan.Mount] {
+        for volume in pod["spec", "volumes"]?.elements ?? [] { _ = try prepare(volume) }
         var mounts: [ContainerPlan.Mount] = []
         for mount in container.spec["volumeMounts"]?.elements ?? [] {
             let name = mount["name"]?.string ?? ""
@@ -132,7 +133,13 @@ extension PodRunner {
     private func prepare(_ volume: ServiceJSON) throws -> String {
         let name = volume["name"]?.string ?? ""
         let path = "\(directory)/volumes/\(name)"
-        if let content = try content(volume) {
+        let shown: VolumeContent?
+        do throws(ContainerEnvironment.Missing) {
+            shown = try content(volume)
+        } catch {
+            throw MissingVolume(message: error.what)
+        }
+        if let content = shown {
             if volumes[name] != content {
                 try makeDirectory(path)
                 try content.write(to: path, group: fsGroup)

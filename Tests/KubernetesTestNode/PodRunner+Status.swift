@@ -22,13 +22,18 @@ extension PodRunner {
         let areReady =
             !isEnding && phase == "Running" && mains.allSatisfy(\.isReady)
             && containers.allSatisfy { $0.kind != .sidecar || $0.isReady }
-        let reason = phase == "Succeeded" ? "PodCompleted" : "ContainersNotReady"
-        let conditions = [
-            condition("PodScheduled", true, ""),
+        let isCompleted = phase == "Succeeded"
+        let reason = isCompleted ? "PodCompleted" : "ContainersNotReady"
+        let unready = mains.filter { !$0.isReady }.map(\.name)
+        let message =
+            isCompleted || unready.isEmpty ? "" : "containers with unready status: [\(unready.joined(separator: " "))]"
+        var conditions = [
+            condition("PodReadyToStartContainers", sandbox != nil),
             condition("Initialized", isInitialized || hasFinished, "ContainersNotInitialized"),
-            condition("ContainersReady", areReady, reason), condition("Ready", areReady, reason),
+            condition("Ready", areReady, reason, message), condition("ContainersReady", areReady, reason, message),
+            condition("PodScheduled", true),
         ]
-        let hasAddress = containers.contains { $0.runs > 0 }
+        if isCompleted { conditions[1]["reason"] = "PodCompleted" }
         var status: ServiceJSON = [
             "phase": .text(phase), "conditions": .array(conditions), "hostIP": .text(node.machine.address),
             "hostIPs": [["ip": .text(node.machine.address)]], "qosClass": "BestEffort",
@@ -47,7 +52,9 @@ extension PodRunner {
         return status
     }
 
-    private func condition(_ type: String, _ holds: Bool, _ reason: String) -> ServiceJSON {
+    private func condition(
+        _ type: String, _ holds: Bool, _ reason: String = "", _ message: String = ""
+    ) -> ServiceJSON {
         let value = holds ? "True" : "False"
         if conditionTimes[type]?.status != value {
             conditionTimes[type] = (value, ServiceTime.rfc3339(Int64(time(nil))))
@@ -55,6 +62,7 @@ extension PodRunner {
         var condition: ServiceJSON = ["type": .text(type), "status": .text(value)]
         condition["lastTransitionTime"] = conditionTimes[type].map { .text($0.since) }
         if !holds, !reason.isEmpty { condition["reason"] = .text(reason) }
+        if !holds, !message.isEmpty { condition["message"] = .text(message) }
         return condition
     }
 }

@@ -11,7 +11,7 @@ actor PodRunner {
     var pod: KubernetesObject
     var containers: [PodContainer] = []
     /// The number of its process.
-    private var sandbox: (keeper: RunningProcess, process: Int32)?
+    var sandbox: (keeper: RunningProcess, process: Int32)?
     var volumes: [String: VolumeContent] = [:]
     private let bornAt = ContinuousClock.now
     private var isEnding = false
@@ -22,16 +22,21 @@ actor PodRunner {
     /// When conditions became what they are.
     var conditionTimes: [String: (status: String, since: String)] = [:]
     private var isNeverToStart = false
+    var hasAddress = false
 
     init(_ node: TestNode, _ pod: KubernetesObject) {
         self.node = node
         self.pod = pod
         number = node.takeNumber()
         let spec = pod["spec"]
+        let hasInitial = !(spec?["initContainers"]?.elements ?? []).isEmpty
         containers =
             (spec?["initContainers"]?.elements ?? []).map {
                 PodContainer($0, $0["restartPolicy"]?.string == "Always" ? .sidecar : .initial)
             } + (spec?["containers"]?.elements ?? []).map { PodContainer($0, .main) }
+        for index in containers.indices where containers[index].kind == .main && !hasInitial {
+            containers[index].state = .waiting(reason: "ContainerCreating", message: "")
+        }
     }
 
     nonisolated var address: String { node.machine.podAddress(number) }
@@ -159,25 +164,27 @@ actor PodRunner {
         if let next = containers[index].nextStart, ContinuousClock.now < next { return }
         let container = containers[index]
         do {
-            let plan = try plan(container)
+            // In the order of a kubelet: volumes, the network, the container.
+            let mounts = try mounts(container)
             if sandbox == nil {
                 sandbox = try await node.machine.sandbox(hostName: hostName, number: number)
             }
             guard let sandbox else { return }
+            hasAddress = true
+            var plan = try plan(container, mounts)
             if let ending = container.ending { containers[index].last = ending }
             let directory = "\(directory)/\(container.name)/\(container.runs)"
             try makeDirectory(directory)
-            var plan1 = plan
             try Data().write(to: URL(filePath: "\(directory)/message"))
             chmod("\(directory)/message", 0o666)
-            plan1.mounts.append(
+            plan.mounts.append(
                 .init(
                     source: "\(directory)/message",
                     target: container.spec["terminationMessagePath"]?.string ?? "/dev/termination-log",
                     isReadOnly: false))
             let log = logFile(container.name, container.runs)
             try makeDirectory((log as NSString).deletingLastPathComponent)
-            let run = try ContainerRun(plan1, directory: directory, log: log, sandbox: sandbox.process)
+            let run = try ContainerRun(plan, directory: directory, log: log, sandbox: sandbox.process)
             containers[index].run = run
             containers[index].runs += 1
             try await run.waitUntilStarted()
@@ -348,7 +355,7 @@ actor PodRunner {
     func log(of container: String?, isPrevious: Bool) -> (bytes: [UInt8], isOver: Bool)? {
         guard let index = index(of: container) else { return nil }
         let wanted = containers[index].runs - (isPrevious ? 2 : 1)
-        guard wanted >= 0 else { return isPrevious ? nil : ([], false) }
+        guard wanted >= 0 else { return nil }
         let bytes = (try? Data(contentsOf: URL(filePath: logFile(containers[index].name, wanted)))) ?? Data()
         return (Array(bytes), isPrevious || containers[index].run?.status != nil)
     }

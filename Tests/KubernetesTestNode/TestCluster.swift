@@ -1,3 +1,4 @@
+import BackupModel
 import Foundation
 import HTTP
 package import KubernetesClient
@@ -67,8 +68,10 @@ package final class TestCluster: Sendable {
     private static func client(_ port: Int) throws -> KubernetesClient {
         var options = KubernetesClient.Options(fieldManager: "test-node")
         options.retry = RetryPolicy(attempts: 5, shortest: .milliseconds(5), longest: .milliseconds(200))
-        return try KubernetesClient(
-            ClusterAccess(origin: HTTPOrigin(isSecure: false, host: "127.0.0.1", port: port)), options)
+        var access = ClusterAccess(origin: HTTPOrigin(isSecure: false, host: "127.0.0.1", port: port))
+        // A test may have the server refuse others.
+        access.credential = .token(Secret(token))
+        return try KubernetesClient(access, options)
     }
 
     // MARK: For tests

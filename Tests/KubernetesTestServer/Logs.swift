@@ -35,7 +35,11 @@ extension APITestServer {
         var log = ContainerLog(Array(said.utf8), isOver: true)
         if let hook {
             guard let found = await hook(wanted) else {
-                throw .bad("container \(wanted.container ?? "") in pod \(wanted.pod) is not available")
+                let name = wanted.container.map { "container \"\($0)\" in pod" } ?? "the container of pod"
+                throw .bad(
+                    wanted.isPrevious
+                        ? "previous terminated \(name) \"\(wanted.pod)\" not found"
+                        : "\(name) \"\(wanted.pod)\" is waiting to start")
             }
             log = found
         }

@@ -51,9 +51,10 @@ extension TestControllers {
         let isAvailable = ready >= max(wanted - (wanted + 3) / 4, min(wanted, 1))
         let isDone = updated.count == wanted && alive.count == wanted && updated.allSatisfy(\.isReady)
         let status: ServiceJSON = [
-            "observedGeneration": ServiceJSON(deployment.generation), "replicas": ServiceJSON(alive.count),
-            "updatedReplicas": ServiceJSON(updated.count), "readyReplicas": ServiceJSON(ready),
-            "availableReplicas": ServiceJSON(ready), "unavailableReplicas": ServiceJSON(max(0, wanted - ready)),
+            "observedGeneration": ServiceJSON(deployment.generation), "replicas": Self.count(alive.count),
+            "updatedReplicas": Self.count(updated.count), "readyReplicas": Self.count(ready),
+            "availableReplicas": Self.count(ready), "unavailableReplicas": Self.count(max(0, wanted - ready)),
+            "terminatingReplicas": ServiceJSON(pods.count { $0.isBeingDeleted }),
             "conditions": [
                 Self.condition(
                     "Available", isAvailable,

@@ -34,11 +34,11 @@ extension TestControllers {
         if !ready.isEmpty { subset["addresses"] = .array(ready) }
         if !others.isEmpty { subset["notReadyAddresses"] = .array(others) }
         if !ports.isEmpty, subset != .object([:]) { subset["ports"] = .array(ports) }
-        let subsets: ServiceJSON = subset == .object([:]) ? .array([]) : [subset]
+        let subsets: ServiceJSON = subset == .object([:]) ? .null : [subset]
 
         let type = ClusterObjects.endpointsType
         if let present = objects.endpoints[service.key] {
-            guard present["subsets"] ?? .array([]) != subsets else { return }
+            guard present["subsets"] ?? .null != subsets else { return }
             _ = try await client.patch(
                 type, namespace: service.namespace, name: service.name,
                 ["metadata": ["uid": .text(present.uid)], "subsets": subsets])
@@ -46,7 +46,7 @@ extension TestControllers {
             var endpoints = KubernetesObject(type, namespace: service.namespace, name: service.name)
             endpoints.labels = service.labels
             endpoints.ownerReferences = [service.owner(isController: false, blocksDeletion: false)]
-            endpoints["subsets"] = subsets
+            endpoints["subsets"] = subsets == .null ? nil : subsets
             _ = try await client.create(type, endpoints)
         }
     }

@@ -95,14 +95,11 @@ extension TestControllers {
     }
 
     private static func status(_ job: KubernetesObject, _ facts: JobFacts, _ failures: Int) -> ServiceJSON {
-        var status: ServiceJSON = [
-            "active": ServiceJSON(facts.active), "ready": ServiceJSON(facts.ready),
+        [
+            "active": count(facts.active), "succeeded": count(facts.succeeded), "failed": count(failures),
+            "ready": ServiceJSON(facts.ready),
             "terminating": ServiceJSON(facts.terminating), "uncountedTerminatedPods": [:],
         ]
-        // Those that never were are not said.
-        if facts.succeeded > 0 { status["succeeded"] = ServiceJSON(facts.succeeded) }
-        if failures > 0 { status["failed"] = ServiceJSON(failures) }
-        return status
     }
 
     private static func pod(_ job: KubernetesObject) -> KubernetesObject {

@@ -107,10 +107,10 @@ extension TestControllers {
         let current = isWhole ? revision : before
         let status: ServiceJSON = [
             "observedGeneration": ServiceJSON(set.generation), "replicas": ServiceJSON(pods.count),
-            "readyReplicas": ServiceJSON(ready), "availableReplicas": ServiceJSON(ready),
-            "currentReplicas": ServiceJSON(
+            "readyReplicas": Self.count(ready), "availableReplicas": ServiceJSON(ready),
+            "currentReplicas": Self.count(
                 pods.filter { $0.labels["controller-revision-hash"] == current && !$0.isBeingDeleted }.count),
-            "updatedReplicas": ServiceJSON(updated), "currentRevision": .text(current),
+            "updatedReplicas": Self.count(updated), "currentRevision": .text(current),
             "updateRevision": .text(revision), "collisionCount": 0,
         ]
         try await write(.statefulSets, status, of: set)

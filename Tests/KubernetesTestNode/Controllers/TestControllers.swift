@@ -122,6 +122,9 @@ package final class TestControllers: Sendable {
             ["metadata": ["uid": .text(object.uid)], "status": status], .status)
     }
 
+    /// A count as a status has it: none is not said.
+    static func count(_ number: Int) -> ServiceJSON { number == 0 ? .null : ServiceJSON(number) }
+
     static func now() -> String { ServiceTime.rfc3339(Int64(Date().timeIntervalSince1970)) }
 
     /// A condition as it was, when nothing but the time would change.
