@@ -164,6 +164,15 @@ struct ControllerTests {
                 .statefulSets, namespace: "own", name: "s", ["spec": ["replicas": 1]])
             try await waitFor("one") { cluster.pod("s-1", namespace: "own") == nil }
             #expect(try await cluster.client.list(.persistentVolumeClaims, namespace: "own").objects.count == 2)
+            // A claim goes when nobody uses it any more.
+            let used = try await cluster.client.delete(.persistentVolumeClaims, namespace: "own", name: "d-s-0")
+            #expect(used?.isBeingDeleted == true)
+            try await cluster.client.delete(.persistentVolumeClaims, namespace: "own", name: "d-s-1")
+            try await waitFor("the end of the other") {
+                try await cluster.client.list(.persistentVolumeClaims, namespace: "own").objects.map(\.name) == [
+                    "d-s-0"
+                ]
+            }
             // With all that is in it; pods end in their own time.
             try await cluster.client.delete(.namespaces, name: "own")
             try await waitFor("the end of the namespace") {

@@ -161,6 +161,25 @@ struct PodTests {
                 .pods,
                 #"{"metadata": {"name": "foreign"}, "spec": {"containers": [{"name": "c", "image": "not:there"}]}}"#)
 
+            // A sidecar is there before the others, and ends after them.
+            try await cluster.create(
+                .pods,
+                #"""
+                {"metadata": {"name": "beside"}, "spec": {"restartPolicy": "Never", "volumes": [{"name": "e", "emptyDir": {}}],
+                 "initContainers": [{"name": "s", "image": "shell:1", "restartPolicy": "Always",
+                   "args": ["trap 'echo end >> /e/all; exit' TERM; sleep 0.5; echo up >> /e/all; while :; do sleep 0.1; done"],
+                   "startupProbe": {"exec": {"command": ["test", "-e", "/e/all"]}, "periodSeconds": 1},
+                   "volumeMounts": [{"name": "e", "mountPath": "/e"}]}],
+                 "containers": [{"name": "c", "image": "shell:1", "args": ["cat /e/all > /dev/termination-log"],
+                   "volumeMounts": [{"name": "e", "mountPath": "/e"}],
+                   "lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}]}}
+                """#)
+            try await cluster.waitForPod("beside") { $0["status", "phase"] == "Succeeded" }
+            #expect(state("beside")?[["state", "terminated", "message"]] == "up\n")
+            #expect(
+                cluster.pod("beside")?["status", "initContainerStatuses"]?.elements.first?[
+                    ["state", "terminated", "exitCode"]] == 0)
+
             // A log that is followed ends with the container.
             try await pod("talks", "Never", "for n in 1 2 3; do echo $n; sleep 0.3; done")
             try await waitFor("a word") {

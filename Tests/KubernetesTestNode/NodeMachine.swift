@@ -8,6 +8,8 @@ package final class NodeMachine: Sendable {
     /// This machine as pods see it: where what they need can listen, on any port.
     package let address: String
     package let directory: String
+    /// What containers have said, one file for each run: `NAMESPACE/POD-UID/CONTAINER/0.log`. Kept when a test fails.
+    package let logs: String
     private let prefix: String
     private let cable: String
     private let keeper: RunningProcess
@@ -19,6 +21,7 @@ package final class NodeMachine: Sendable {
         guard geteuid() == 0 else { throw TestSupportError("a node for pods needs root") }
         let parent = "/tmp/pf-node-\(getpid())-\(Int.random(in: 0..<1_000_000))"
         directory = parent
+        logs = try scratch.makeDirectory("node-logs")
         let number = try await Self.freeNumber()
         prefix = "10.\(210 + number / 250).\(number % 250)"
         cable = "pfk\(number)"

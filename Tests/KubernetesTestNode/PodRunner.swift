@@ -337,7 +337,7 @@ actor PodRunner {
     }
 
     private func logFile(_ container: String, _ run: Int) -> String {
-        "\(node.machine.directory)/logs/\(pod.namespace ?? "")/\(pod.name)-\(pod.uid)/\(container)/\(run).log"
+        "\(node.machine.logs)/\(pod.namespace ?? "")/\(pod.name)-\(pod.uid)/\(container)/\(run).log"
     }
 
     private func index(of container: String?) -> Int? {
