@@ -60,7 +60,8 @@ package final class NodeMachine: Sendable {
         ip link set $cable up
         nsenter --target $first --net bash -e -c '
             ip link set lo up
-            ip link add br0 type bridge
+            # Or it has the lowest of those that are on it, and another one with the next pod.
+            ip link add br0 address 0a:00:00:00:01:01 type bridge
             ip addr add '$prefix'.1/24 dev br0
             ip link set host0 master br0
             ip link set host0 up
