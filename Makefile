@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check check-crds clean install
+.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check check-crds
+.PHONY: clean e2e images install
 
 PREFIX ?= /usr/local
 RELEASE = swift build -c release --static-swift-stdlib
@@ -79,6 +80,12 @@ check-crds: ## deploy/ judged by the Kubernetes that KUBECONFIG names; deletes w
 
 clean: ## remove all that was built
 	rm -rf .build bin libexec
+
+e2e: ## the operator on the Kubernetes that KUBECONFIG names, whose nodes must have the images; writes docs/evidence
+	scripts/e2e
+
+images: build ## container images, in .build/images
+	scripts/images
 
 install: ## install what was built under PREFIX (/usr/local), with manual page, completions and units
 	install -D --mode=755 bin/permafrost "$(DESTDIR)$(PREFIX)/bin/permafrost"
