@@ -27,7 +27,7 @@ struct BackupJob {
         command += annotations.sorted { $0.key < $1.key }.map { .text("--annotation=\($0.key)=\($0.value)") }
         command += ["job", "backup"]
         var pod: [String: ServiceJSON] = [
-            "restartPolicy": "Never", "automountServiceAccountToken": false,
+            "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
             "securityContext": PodParts.podSecurity, "terminationGracePeriodSeconds": 60,
             "containers": [
                 [

@@ -46,7 +46,7 @@ struct BackupRemoval {
             "template": [
                 "metadata": ["labels": .object(job.labels.mapValues { .text($0) })],
                 "spec": [
-                    "restartPolicy": "Never", "automountServiceAccountToken": false,
+                    "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
                     "securityContext": PodParts.podSecurity,
                     "containers": [
                         container(

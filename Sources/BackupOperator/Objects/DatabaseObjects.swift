@@ -50,7 +50,7 @@ extension ClusterObjects {
     private func podSpec(secretFiles: [String], restoreFiles: [String]) -> ServiceJSON {
         var spec: [String: ServiceJSON] = [
             "serviceAccountName": .text(Self.patroniName(name)),
-            "securityContext": PodParts.podSecurity,
+            "securityContext": PodParts.podSecurity, "enableServiceLinks": false,
             // PostgreSQL ends with a checkpoint.
             "terminationGracePeriodSeconds": 120,
             "containers": [patroniContainer, agentContainer],
@@ -88,8 +88,9 @@ extension ClusterObjects {
         let users = cluster.names.userSecret
         var container: ServiceJSON = [
             "name": "patroni", "image": .text(settings.postgresImage(cluster.major)),
-            "command": ["patroni", .text("\(PatroniConfiguration.directory)/patroni.yml")],
+            "command": ["sh", "-c", .text(PatroniConfiguration.start)],
             "env": [
+                PodParts.variable("PGDATA", EngineConfiguration.dataDirectory),
                 PodParts.fieldVariable("PATRONI_NAME", "metadata.name"),
                 PodParts.fieldVariable("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
                 PodParts.variable("PATRONI_POSTGRESQL_CONNECT_ADDRESS", "$(PATRONI_KUBERNETES_POD_IP):5432"),
@@ -108,8 +109,10 @@ extension ClusterObjects {
             ],
             // Patroni says so itself when its loop hangs; a database that recovers for hours is alive.
             "livenessProbe": [
-                "httpGet": ["path": "/liveness", "port": 8008], "periodSeconds": 10, "timeoutSeconds": 5,
-                "failureThreshold": 6, "initialDelaySeconds": 10,
+                "httpGet": ["path": "/liveness", "port": 8008], "periodSeconds": 5, "timeoutSeconds": 4,
+                "failureThreshold": 4, "initialDelaySeconds": 3,
+                // A primary that hangs must be gone before another writes for long.
+                "terminationGracePeriodSeconds": 5,
             ],
             "securityContext": PodParts.containerSecurity,
             "volumeMounts": .array(

@@ -111,6 +111,8 @@ struct EngineConfiguration {
         for repository in cluster.repositories {
             lines += Self.repository(
                 repository.key, repository.location, Self.directory, hasTrustedCertificates)
+            // A request for each small file takes a store longer than the file.
+            lines.append("repo\(repository.key)-bundle=y")
             lines.append("repo\(repository.key)-retention-full=\(repository.retention)")
             for (name, value) in repository.settings.sorted(by: { $0.key < $1.key })
             where name.hasPrefix("storage-") {

@@ -11,6 +11,21 @@ struct PatroniConfiguration {
     /// Key of the password, in the users' Secret, without which Patroni's interface changes nothing.
     static let restPassword = "patroni-password"
 
+    /// Before Patroni starts: it gives up a directory that a restore or a copy has not filled, since a file that tells the
+    /// system's identifier is written last. A restore goes on in it; a copy begins anew. Nothing else is removed.
+    static let start = """
+        rm -rf "$PGDATA.failed"
+        if [ -e "$PGDATA/global/pg_control" ]; then
+            rm -rf "$PGDATA.partial"
+        elif [ -e "$PGDATA/backup.manifest" ]; then
+            rm -rf "$PGDATA.partial"
+            mv "$PGDATA" "$PGDATA.partial"
+        elif [ -e "$PGDATA/backup_label" ]; then
+            rm -rf "$PGDATA"
+        fi
+        exec patroni \(directory)/patroni.yml
+        """
+
     static let archiveCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-push %p"
     static let restoreCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-get %f \"%p\""
 
@@ -87,7 +102,7 @@ struct PatroniConfiguration {
     static func command(_ restore: WantedRestore) -> String {
         var words = [
             "permafrost", "--config=\(restoreDirectory)/restore.conf",
-            "--config-include-path=\(restoreDirectory)/conf.d", "--stanza=\(OperatorNames.stanza)",
+            "--config-include-path=\(restoreDirectory)/conf.d", "--stanza=\(OperatorNames.stanza)", "--delta",
             "--set=\(restore.label)", "--type=\(restore.target.kind.rawValue)",
         ]
         if let value = restore.target.value { words.append("--target=\(value)") }
@@ -98,7 +113,10 @@ struct PatroniConfiguration {
         }
         words.append("restore")
         // Patroni ends without an error when it fails: what it says goes where the pod's status shows it.
-        let script = words.map(quoted).joined(separator: " ") + " 2>&1 | tee /dev/termination-log"
+        let data = EngineConfiguration.dataDirectory
+        let script =
+            "[ ! -d \(data).partial ] || mv \(data).partial \(data); "
+            + words.map(quoted).joined(separator: " ") + " 2>&1 | tee /dev/termination-log"
         return ["bash", "-o", "pipefail", "-c", script].map(quoted).joined(separator: " ")
     }
 

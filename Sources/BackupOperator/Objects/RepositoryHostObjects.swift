@@ -14,7 +14,7 @@ extension ClusterObjects {
         ]
         var deployment = object(.deployments, host, .repositoryHost)
         var pod: [String: ServiceJSON] = [
-            "automountServiceAccountToken": false, "securityContext": PodParts.podSecurity,
+            "automountServiceAccountToken": false, "enableServiceLinks": false, "securityContext": PodParts.podSecurity,
             "terminationGracePeriodSeconds": 40,
             "containers": [
                 [

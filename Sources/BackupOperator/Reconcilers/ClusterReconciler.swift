@@ -105,11 +105,36 @@ struct ClusterReconciler {
         else { return }
         let wanted = PatroniConfiguration(cluster: objects.cluster).dynamic
         let merged = present.merging(wanted)
+        if endpoints.annotations["initialize"]?.isEmpty == true { try await endStaleStart(place) }
         guard merged != present else { return }
         present = merged
         _ = try await context.client.patch(
             .endpoints, namespace: place.namespace, name: place.name,
             ["metadata": ["annotations": ["config": .text(present.description)]]])
+    }
+
+    /// A member that is killed while it makes the database leaves a mark for which all others wait. It is stale when
+    /// every member that runs has started after it was written.
+    private func endStaleStart(_ place: ObjectKey) async throws(KubernetesError) {
+        let pods = context.pods(of: key, .database)
+        let starts = pods.compactMap { pod in
+            pod["status", "containerStatuses"]?.elements.first { $0["name"]?.string == "patroni" }?[
+                ["state", "running", "startedAt"]]?.string.flatMap(ServiceTime.parseISO8601)
+        }
+        guard !pods.isEmpty, starts.count == pods.count, let first = starts.min() else { return }
+        let endpoints = try await context.client.get(.endpoints, namespace: place.namespace, name: place.name)
+        let written = (endpoints["metadata", "managedFields"]?.elements ?? []).filter {
+            $0[["fieldsV1", "f:metadata", "f:annotations", "f:initialize"]] != nil
+        }.compactMap { $0["time"]?.string.flatMap(ServiceTime.parseISO8601) }.max()
+        guard let written, written < first, endpoints.annotations["initialize"] == "" else { return }
+        _ = try await context.client.patch(
+            .endpoints, namespace: place.namespace, name: place.name,
+            [
+                "metadata": [
+                    "resourceVersion": .text(endpoints.resourceVersion ?? ""), "annotations": ["initialize": .null],
+                ]
+            ])
+        context.logger.notice("cluster '\(key)': the mark of a start that was cut off is gone")
     }
 
     // MARK: Stanza

@@ -1,5 +1,5 @@
-package import RepositoryStorage
 import HTTP
+package import RepositoryStorage
 import Synchronization
 
 /// What changed in a cache.
