@@ -75,8 +75,16 @@ import Testing
                 count = guillotine.changes
             }
         } catch {
+            let backups = (try? await scene.backups(client)) ?? []
+            let jobs = (try? await client.list(.jobs).objects) ?? []
+            let lease = try? await client.get(.leases, namespace: "demo", name: "pg-pg-backup-lock")
+            let cluster = try? await client.get(StackGres.clusters, namespace: "demo", name: "pg")
+            let told =
+                backups.map { "\($0.object.name) \($0.object["status"]?.description ?? "")" }
+                + jobs.map { "\($0.name) \($0["status"]?.description ?? "")" }
+                + [lease?["spec"]?.description ?? "", cluster?["status", "conditions"]?.description ?? ""]
             await scene.server.stop()
-            throw BackupError(.unknown, "change \(falls ?? 0): \(error)")
+            throw BackupError(.unknown, "change \(falls ?? 0): \(error); \(told.joined(separator: "\n"))")
         }
         await scene.server.stop()
         return count

@@ -109,7 +109,7 @@ final class Scene: ClusterAgents {
             }
             let isFailing = state.storeError != nil
             return [
-                "stanza": "db", "time": .number("\(state.now + 100_000)"),
+                "stanza": "db", "time": .number("\(state.now + 1)"),
                 "server": ["in-recovery": false, "version": "17.6", "system-id": "7000000000000000001"],
                 "archiving": [
                     "is-failing": .bool(isFailing), "last-archived": "000000010000000000000003",
@@ -126,7 +126,7 @@ final class Scene: ClusterAgents {
     private static func json(_ backup: Stored) -> ServiceJSON {
         [
             "label": .text(backup.label), "type": "full", "start": .number("\(backup.start)"),
-            "stop": .number("\(backup.start + 5)"), "lsn-start": "0/2000028", "lsn-stop": "0/2000100",
+            "stop": .number("\(backup.start)"), "lsn-start": "0/2000028", "lsn-stop": "0/2000100",
             "wal-start": "000000010000000000000002", "wal-stop": "000000010000000000000002", "size": 30_000_000,
             "repository-size": 4_000_000, "error": false, "annotations": ServiceJSON(backup.annotations),
         ]
@@ -213,6 +213,8 @@ final class Scene: ClusterAgents {
             state.withLock { state in
                 guard state.played.insert(uid).inserted else { return }
                 state.made += 1
+                // What was looked at before does not know of it.
+                state.now += 10
                 var notes: [String: String] = [:]
                 for word in words where word.hasPrefix("--annotation=") {
                     let parts = word.dropFirst(13).split(separator: "=", maxSplits: 1)

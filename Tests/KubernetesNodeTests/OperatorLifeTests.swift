@@ -1,0 +1,161 @@
+import Foundation
+import HTTP
+import KubernetesClient
+import KubernetesTestNode
+import TestSupport
+import Testing
+
+/// The operator in a pod, as deploy/ has it, and what StackGres' page asks of it: a database whose WAL flows to the
+/// store, backups, one on demand, and its deletion.
+@Suite(
+    .serialized, .timeLimit(.minutes(8)), .requires(.postgres(15), .permafrost),
+    .enabled(if: geteuid() == 0 && (TestRequirement.isCI || hasPatroni), "needs root and Patroni"))
+struct OperatorLifeTests {
+    private static let clusters = ResourceType("stackgres.io", "v1", "sgclusters", kind: "SGCluster")
+    private static let backups = ResourceType("stackgres.io", "v1", "sgbackups", kind: "SGBackup")
+    private static let storages = ResourceType("stackgres.io", "v1beta1", "sgobjectstorages", kind: "SGObjectStorage")
+
+    @Test func fromTheSeedToARestore() async throws {
+        try await withScratch { scratch in
+            let cluster = try await TestCluster(scratch)
+            let store = try await NodeObjectStore.moto(cluster.machine)
+            try await store.makeBucket("backups")
+            let programs = try PermafrostPrograms.locate()
+            let database = databaseImage(programs: programs)
+            var program = database
+            program.entryPoint = ["permafrost"]
+            let images = [
+                "permafrost.local/permafrost:1": program, "permafrost.local/permafrost-postgres:15-1": database,
+            ]
+            cluster.node.set {
+                $0.images = images
+                $0.names = ["*.amazonaws.com": store.address]
+            }
+            try await define(cluster)
+            try await startOperator(cluster, store)
+            try await askForADatabase(cluster, store)
+
+            try await waitFor("the database", timeout: .seconds(90)) { try await holds("Ready", cluster) }
+            try await waitFor("the repository", timeout: .seconds(60)) { try await holds("RepositoryReady", cluster) }
+            try await waitFor("the first backup", timeout: .seconds(120)) {
+                try await phases(cluster).contains("Completed")
+            }
+            try await waitFor("WAL", timeout: .seconds(120)) { try await holds("ContinuousArchiving", cluster) }
+            #expect(try await holds("LastBackupSucceeded", cluster))
+
+            _ = try await sql(cluster, "pg-0", "create table t as select 7 as n")
+            try await cluster.create(
+                Self.backups, #"{"metadata": {"name": "by-hand"}, "spec": {"sgCluster": "pg"}}"#)
+            try await waitFor("the backup on demand", timeout: .seconds(120)) {
+                try await backup("by-hand", cluster)?["status", "process", "status"]?.string == "Completed"
+            }
+            let made = try #require(try await backup("by-hand", cluster))
+            #expect(made["status", "process", "managedLifecycle"]?.bool == false)
+            #expect(made["status", "backupInformation", "systemIdentifier"]?.string?.isEmpty == false)
+
+            try await cluster.create(
+                Self.clusters,
+                #"""
+                {"metadata": {"name": "copy"}, "spec": {"instances": 1, "postgres": {"version": "15"},
+                 "pods": {"persistentVolume": {"size": "1Gi"}},
+                 "initialData": {"restore": {"fromBackup": {"name": "by-hand"}}}}}
+                """#)
+            try await waitFor("the copy", timeout: .seconds(90)) { try await holds("Ready", cluster, "copy") }
+            #expect(try await sql(cluster, "copy-0", "select n from t") == "7\n")
+
+            try await cluster.client.delete(Self.backups, namespace: "default", name: "by-hand")
+            try await waitFor("its deletion", timeout: .seconds(90)) { try await backup("by-hand", cluster) == nil }
+            let label = made["status", "internalName"]?.string ?? ""
+            let info = try await cluster.node.exec(
+                "default", "pg-0", "agent",
+                ["permafrost", "--stanza=db", "--output=json", "--log-level-console=off", "info"])
+            #expect(!label.isEmpty && !info.stdout.contains(label) && info.stdout.contains("label"), "\(info)")
+        }
+    }
+
+    // MARK: What is asked for
+
+    private func define(_ cluster: TestCluster) async throws {
+        for (type, status) in [
+            (Self.clusters, #""subresources": {"status": {}},"#), (Self.backups, ""), (Self.storages, ""),
+        ] {
+            try await cluster.create(
+                .customResourceDefinitions,
+                #"""
+                {"metadata": {"name": "\#(type.plural).stackgres.io"}, "spec": {"group": "stackgres.io", "scope": "Namespaced",
+                 "names": {"plural": "\#(type.plural)", "kind": "\#(type.kind)"},
+                 "versions": [{"name": "\#(type.version)", \#(status) "served": true, "storage": true}]}}
+                """#)
+        }
+    }
+
+    private func startOperator(_ cluster: TestCluster, _ store: NodeObjectStore) async throws {
+        try await cluster.create(
+            .configMaps,
+            #"{"metadata": {"name": "trusted-ca"}, "data": {"ca.crt": \#(ServiceJSON.quoted(store.authority))}}"#)
+        let command = [
+            "permafrost", "operator", "--operator-namespace=default", "--image-prefix=permafrost.local/",
+            "--image-tag=1", "--log-level-file=off", "--log-level-console=info",
+            "--trusted-ca-file=/etc/trusted-ca/ca.crt",
+        ]
+        try await cluster.create(
+            .pods,
+            #"""
+            {"metadata": {"name": "operator"}, "spec": {"securityContext": {"runAsNonRoot": true},
+             "volumes": [{"name": "ca", "configMap": {"name": "trusted-ca"}}],
+             "containers": [{"name": "operator", "image": "permafrost.local/permafrost:1",
+              "command": \#(ServiceJSON(command)), "volumeMounts": [{"name": "ca", "mountPath": "/etc/trusted-ca"}],
+              "readinessProbe": {"httpGet": {"port": 8080, "path": "/readyz"}, "periodSeconds": 1}}]}}
+            """#)
+        try await cluster.waitForPod("operator", timeout: .seconds(30))
+    }
+
+    private func askForADatabase(_ cluster: TestCluster, _ store: NodeObjectStore) async throws {
+        try await cluster.create(
+            .secrets,
+            #"""
+            {"metadata": {"name": "s3-backup-bucket-secret"}, "stringData": {
+             "accessKeyId": "\#(NodeObjectStore.accessKey)", "secretAccessKey": "\#(NodeObjectStore.secretKey)"}}
+            """#)
+        try await cluster.create(
+            Self.storages,
+            #"""
+            {"metadata": {"name": "backupconfig1"}, "spec": {"type": "s3", "s3": {"bucket": "backups", "awsCredentials": {
+             "secretKeySelectors": {"accessKeyId": {"name": "s3-backup-bucket-secret", "key": "accessKeyId"},
+              "secretAccessKey": {"name": "s3-backup-bucket-secret", "key": "secretAccessKey"}}}}}}
+            """#)
+        try await cluster.create(
+            Self.clusters,
+            #"""
+            {"metadata": {"name": "pg"}, "spec": {"instances": 1, "postgres": {"version": "15"},
+             "pods": {"persistentVolume": {"size": "1Gi"}},
+             "configurations": {"backups": [{"sgObjectStorage": "backupconfig1", "cronSchedule": "0 0 1 1 *", "retention": 2}]}}}
+            """#)
+    }
+
+    // MARK: What is seen
+
+    private func holds(_ type: String, _ cluster: TestCluster, _ name: String = "pg") async throws -> Bool {
+        let object = try await cluster.client.get(Self.clusters, namespace: "default", name: name)
+        return (object["status", "conditions"]?.elements ?? []).contains {
+            $0["type"]?.string == type && $0["status"]?.string == "True"
+        }
+    }
+
+    private func phases(_ cluster: TestCluster) async throws -> [String] {
+        try await cluster.client.list(Self.backups, namespace: "default").objects.compactMap {
+            $0["status", "process", "status"]?.string
+        }
+    }
+
+    private func backup(_ name: String, _ cluster: TestCluster) async throws -> KubernetesObject? {
+        try await cluster.client.find(Self.backups, namespace: "default", name: name)
+    }
+
+    private func sql(_ cluster: TestCluster, _ pod: String, _ text: String) async throws -> String {
+        let result = try await cluster.node.exec(
+            "default", pod, "patroni",
+            ["psql", "-XAtq", "-d", "host=/var/run/postgresql user=postgres dbname=postgres", "-c", text])
+        return result.stdout + result.stderr
+    }
+}
