@@ -20,7 +20,7 @@ import Testing
 
     @Test(
         arguments: Command.allCases.filter {
-            $0.readsConfiguration && !CommandSet.serving.union(.asking).contains($0.asSet)
+            $0.readsConfiguration && !CommandSet.serving.union(.asking).union(.kubernetesOperator).contains($0.asSet)
         })
     func isNotInAConfiguration(command: Command) throws {
         let parameters =

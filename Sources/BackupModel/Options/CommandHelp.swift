@@ -19,7 +19,7 @@ extension Command {
         case .repoRm: "remove a file from a repository"
         case .restore: "restore a database cluster"
         case .agent: "run commands for other hosts"
-        case .kubernetesOperator: "look after PostgreSQL clusters and their backups on Kubernetes"
+        case .kubernetesOperator: "look after PostgreSQL and its backups on Kubernetes"
         case .server: "serve repositories to other hosts"
         case .serverPing: "check that a server answers"
         case .stanzaCreate: "prepare the repositories for a stanza"

@@ -18,9 +18,9 @@ struct BackupReconciler {
         let backup = StackGresBackup(object)
         if object.annotations[StackGres.reconciliationPause] == "true" { return .done }
         if object.isBeingDeleted { return try await BackupDeletion(context: context, backup: backup).reconcile() }
-        if backup.isFinished { return try await keep(backup) }
-        // A copy without a status has nothing that could be copied later.
-        if backup.isCopy { return .done }
+        if backup.phase == .failed { return .done }
+        // A copy without a status is one of nothing.
+        if backup.isCopy, backup.phase != .completed { return .done }
         guard object.finalizers.contains(OperatorNames.finalizer) else {
             _ = try await context.client.patch(
                 StackGres.backups, namespace: key.namespace, name: key.name,
@@ -32,6 +32,7 @@ struct BackupReconciler {
                 ])
             return .again(after: .milliseconds(20))
         }
+        if backup.phase == .completed { return try await keep(backup) }
         if let job = context.caches.jobs[ObjectKey(namespace: key.namespace, name: jobName)],
             job.ownerReferences.contains(where: { $0.uid == object.uid })
         {

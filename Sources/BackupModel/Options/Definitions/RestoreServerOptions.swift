@@ -79,10 +79,10 @@ extension OptionDefinition {
             summary: "namespaces to look after, with commas between them; all by default"),
         OptionDefinition(
             .trustedCaFile, .path, .global, [.kubernetesOperator], example: "/etc/permafrost/ca.crt",
-            summary: "certificates that object stores must be signed by; by default those of the images"),
+            summary: "certificates that stores must be signed by, if not those of the images"),
         OptionDefinition(
             .imagePrefix, .string, .global, [.kubernetesOperator], example: "registry.example.com/",
-            summary: "what comes before the names of images: a registry, with a slash at its end"),
+            summary: "registry of the images, with a slash at its end"),
         OptionDefinition(
             .imageTag, .string, .global, [.kubernetesOperator], example: "1.0.0",
             summary: "tag of the images; by default the version of this program"),
