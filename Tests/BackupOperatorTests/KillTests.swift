@@ -124,6 +124,10 @@ import Testing
                 let number = calls.add(1, ordering: .relaxed).newValue
                 if number % 7 == 0 { return ServerResponse(500, headers: [:], body: .bytes([])) }
                 if number % 11 == 0 { return ServerResponse(429, headers: ["Retry-After": "0"], body: .bytes([])) }
+                if number % 13 == 0 {
+                    let conflict = #"{"kind": "Status", "reason": "Conflict", "message": "changed meanwhile"}"#
+                    return ServerResponse(409, headers: [:], body: .bytes(Array(conflict.utf8)))
+                }
                 if number % 5 == 0 { try? await Task.sleep(for: .milliseconds(30)) }
                 return nil
             }
