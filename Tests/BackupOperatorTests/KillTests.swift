@@ -117,18 +117,18 @@ import Testing
     func badServer() async throws {
         let scene = Scene()
         try await scene.start()
-        let calls = Atomic(0)
         scene.server.set { behaviour in
             behaviour.intercept = { request in
                 guard request.headers["User-Agent"] == OperatorNames.fieldManager else { return nil }
-                let number = calls.add(1, ordering: .relaxed).newValue
-                if number % 7 == 0 { return ServerResponse(500, headers: [:], body: .bytes([])) }
-                if number % 11 == 0 { return ServerResponse(429, headers: ["Retry-After": "0"], body: .bytes([])) }
-                if number % 13 == 0 {
+                switch Int.random(in: 0..<40) {
+                case 0..<5: return ServerResponse(500, headers: [:], body: .bytes([]))
+                case 5..<8: return ServerResponse(429, headers: ["Retry-After": "0"], body: .bytes([]))
+                case 8..<11:
                     let conflict = #"{"kind": "Status", "reason": "Conflict", "message": "changed meanwhile"}"#
                     return ServerResponse(409, headers: [:], body: .bytes(Array(conflict.utf8)))
+                case 11..<18: try? await Task.sleep(for: .milliseconds(30))
+                default: break
                 }
-                if number % 5 == 0 { try? await Task.sleep(for: .milliseconds(30)) }
                 return nil
             }
         }
