@@ -21,6 +21,9 @@ package enum OperatorNames {
     /// Annotation of a backup: its data stays when it is deleted.
     static let keepsData = "permafrost.dev/keep-data"
 
+    /// Annotation of a backup: its data is gone, by retention, and it goes too.
+    static let expired = "permafrost.dev/expired"
+
     /// The annotation of a backup in the repository that says which object it was made for.
     static let backupUID = "permafrost-uid"
 

@@ -6,6 +6,8 @@ import PostgresFormats
 package struct StanzaStatus: Sendable, Equatable {
     package struct Repository: Sendable, Equatable {
         package var key: Int
+        /// As the engine has it: `s3`.
+        package var type: String
         /// Why it could not be looked at.
         package var error: Trouble?
         /// As `info` says it: 0 is well.
@@ -72,10 +74,17 @@ package struct StanzaStatus: Sendable, Equatable {
         repositories = (json["repositories"]?.elements ?? []).compactMap { json in
             guard let key = json["key"]?.integer else { return nil }
             return Repository(
-                key: key, error: json["error"].flatMap { Trouble($0) },
+                key: key, type: json["type"]?.string ?? "", error: json["error"].flatMap { Trouble($0) },
                 code: json[["status", "code"]]?.integer ?? 0, message: json[["status", "message"]]?.string ?? "",
                 backups: (json["backups"]?.elements ?? []).compactMap { StoredBackup(status: $0) },
                 looked: Int64(json["looked"]?.integer ?? time))
+        }
+    }
+
+    /// Without repositories that are none of these.
+    mutating func leave(only wanted: [WantedRepository]) {
+        repositories.removeAll { seen in
+            !wanted.contains { $0.key == seen.key && $0.location.options["type"] == seen.type }
         }
     }
 

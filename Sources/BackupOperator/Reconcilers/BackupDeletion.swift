@@ -44,6 +44,8 @@ struct BackupDeletion {
         if isTrue("Complete") { return try await letGo() }
         guard isTrue("Failed") else { return .done }
         let pods = context.caches.pods.objects(ownedBy: job.uid)
+        // Gone already: that is what was asked for.
+        if pods.contains(where: Self.foundNothing) { return try await letGo() }
         let said = pods.lazy.compactMap { Self.message($0) }.first ?? "Job '\(name)' failed"
         await context.events.record(
             .warning, "DeletionFailed",
@@ -122,6 +124,12 @@ struct BackupDeletion {
         return .done
     }
 
+    private static func foundNothing(_ pod: KubernetesObject) -> Bool {
+        (pod["status", "containerStatuses"]?.elements ?? []).contains {
+            $0[["state", "terminated", "exitCode"]]?.integer == Int(ErrorCode.backupSetInvalid.rawValue)
+        }
+    }
+
     private static func message(_ pod: KubernetesObject) -> String? {
         let containers =
             (pod["status", "initContainerStatuses"]?.elements ?? [])
@@ -130,7 +138,8 @@ struct BackupDeletion {
             guard let end = status[["state", "terminated"]], end["exitCode"]?.integer != 0,
                 let text = end["message"]?.string, !text.isEmpty
             else { continue }
-            return String(text.suffix(500))
+            let error = text.firstRange(of: "ERROR:").map { text[$0.lowerBound...] } ?? text[...]
+            return String(error.prefix(500))
         }
         return nil
     }

@@ -21,6 +21,7 @@ struct BackupReconciler {
         if backup.phase == .failed { return .done }
         // A copy without a status is one of nothing.
         if backup.isCopy, backup.phase != .completed { return .done }
+        if object.annotations[OperatorNames.expired] == "true" { return .done }
         guard object.finalizers.contains(OperatorNames.finalizer) else {
             _ = try await context.client.patch(
                 StackGres.backups, namespace: key.namespace, name: key.name,
@@ -57,7 +58,9 @@ struct BackupReconciler {
             return .again(after: longPause)
         }
         let said = context.watch[backup.cluster].status
-        guard let seen = said?[repository.key], seen.isReady, said?.isInRecovery == false else {
+        guard let seen = said?[repository.key], seen.type == repository.location.options["type"], seen.isReady,
+            said?.isInRecovery == false
+        else {
             let why = said?[repository.key]?.error?.message ?? "the repository is not ready yet"
             try await wait(backup, "RepositoryNotReady", why)
             return .again(after: longPause)

@@ -43,6 +43,8 @@ struct ClusterReconciler {
             try await report(StackGresStatus(cluster, wanted: wanted, observation: seen, now: context.now()))
             return .again(after: .milliseconds(50))
         }
+        // An agent that has not read its new configuration yet tells of other repositories.
+        seen.status?.leave(only: wanted.repositories)
         let objects = ClusterObjects(wanted, context.settings)
         seen.missing = try await ClusterConfiguration(context: context, objects: objects).reconcile()
         for object in [objects.patroniMap()] + objects.patroniAccess() + objects.services() {
@@ -241,6 +243,7 @@ struct ClusterReconciler {
                     [
                         "metadata": [
                             "resourceVersion": .text(object.resourceVersion ?? ""),
+                            "annotations": [OperatorNames.expired: "true"],
                             "finalizers": ServiceJSON(object.finalizers.filter { $0 != OperatorNames.finalizer }),
                         ]
                     ])

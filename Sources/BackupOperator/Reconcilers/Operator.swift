@@ -85,7 +85,8 @@ package final class Operator: Sendable {
             case .backup(let backup): return try await BackupReconciler(context: context, key: backup).reconcile()
             }
         } catch {
-            if error.isCancelled { return .done }
+            // What it was about has gone meanwhile.
+            if error.isCancelled || error.isNotFound { return .done }
             // Somebody else was faster: what has changed comes by the watch.
             if error.isConflict { return .again(after: .milliseconds(200)) }
             context.logger.warning("\(described(key)): \(error.message)")
