@@ -118,7 +118,6 @@ struct PatroniTests {
             #expect(try await sql("demo-0", "select pg_is_in_recovery()", at: "demo-1.demo-pods") == "t\n")
             try await waitFor("the standby") { try await sql("demo-1", "select n from t") == "1\n" }
 
-            let first = try #require(cluster.pod("demo-0"))
             // One that dies comes back as what it was.
             try await cluster.node.kill("default", "demo-0", "patroni")
             try await waitFor("a restart") {
@@ -128,16 +127,22 @@ struct PatroniTests {
             try await cluster.waitForPod("demo-0", timeout: .seconds(60))
             try await waitFor("a leader", timeout: .seconds(60)) { try await leader() != nil }
 
-            // One that is told to go gives the lock away.
-            try await cluster.client.delete(.pods, namespace: "default", name: "demo-0")
-            try await waitFor("another leader", timeout: .seconds(60)) { try await leader() == "demo-1" }
+            // One that is told to go gives the lock away, to one that follows it.
+            let old = try #require(try await leader())
+            let other = old == "demo-0" ? "demo-1" : "demo-0"
+            try await waitFor("a standby that follows", timeout: .seconds(60)) {
+                try await sql(old, "select state from pg_stat_replication") == "streaming\n"
+            }
+            let gone = try #require(cluster.pod(old))
+            try await cluster.client.delete(.pods, namespace: "default", name: old)
+            try await waitFor("another leader", timeout: .seconds(90)) { try await leader() == other }
             try await waitFor("a primary", timeout: .seconds(60)) {
-                try await sql("demo-1", "insert into t values (2)", at: "demo") == ""
+                try await sql(other, "insert into t values (2)", at: "demo") == ""
             }
             // Made anew, with the volume that it had.
-            try await cluster.waitForPod("demo-0", timeout: .seconds(60)) { $0.uid != first.uid && $0.isReady }
-            try await waitFor("the new standby") { try await sql("demo-0", "select n from t order by n") == "1\n2\n" }
-            #expect(try await sql("demo-0", "select pg_is_in_recovery()") == "t\n")
+            try await cluster.waitForPod(old, timeout: .seconds(60)) { $0.uid != gone.uid && $0.isReady }
+            try await waitFor("the new standby") { try await sql(old, "select n from t order by n") == "1\n2\n" }
+            #expect(try await sql(old, "select pg_is_in_recovery()") == "t\n")
             try await waitFor("both") {
                 try await cluster.client.get(.statefulSets, namespace: "default", name: "demo")[
                     "status", "readyReplicas"]
