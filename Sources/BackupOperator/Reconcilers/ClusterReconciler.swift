@@ -147,7 +147,7 @@ struct ClusterReconciler {
             return
         }
         let lacking = wanted.repositories.filter { status[$0.key]?.isWithoutStanza == true }
-        guard !lacking.isEmpty else { return }
+        guard !lacking.isEmpty else { return await proveArchiving(wanted, status, primary.name) }
         do throws(BackupError) {
             let name = OperatorNames.digest(lacking.map(\.location.identity).joined()).prefix(16)
             // Another key each time: one that has failed is to be tried again.
@@ -161,6 +161,21 @@ struct ClusterReconciler {
             if let object = context.caches.clusters[key] {
                 await context.events.record(.warning, "StanzaFailed", error.message, about: object)
             }
+        }
+        context.watch.add(key)
+    }
+
+    /// A database in which nothing happens archives nothing: the first segment is asked for.
+    private func proveArchiving(_ wanted: DatabaseCluster, _ status: StanzaStatus, _ pod: String) async {
+        guard !wanted.repositories.isEmpty, wanted.repositories.allSatisfy({ status[$0.key]?.isReady == true }),
+            let archiving = status.archiving, archiving.lastSegment == nil, !archiving.isFailing
+        else { return }
+        do throws(BackupError) {
+            let request = try JobRequest(
+                .check, stanza: OperatorNames.stanza, key: "check-\(key.name)-\(context.now() / 60)")
+            _ = try await context.agents.run(request, of: key, pod: pod)
+        } catch {
+            context.logger.warning("cluster '\(key)': archiving could not be checked: \(error.message)")
         }
         context.watch.add(key)
     }
