@@ -166,6 +166,8 @@ final class Scene: ClusterAgents {
         ])
     }
 
+    func forget(_ cluster: ObjectKey) {}
+
     // MARK: Controllers
 
     /// Plays StatefulSets and Jobs until the task is cancelled.

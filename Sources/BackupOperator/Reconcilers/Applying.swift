@@ -50,8 +50,6 @@ final class Applying: Sendable {
         return true
     }
 
-    func forget(_ type: ResourceType, _ key: ObjectKey) { known.withLock { $0["\(type)/\(key)"] = nil } }
-
     /// What changes when somebody changes what we wrote: of objects that have a status, the generation.
     private static func state(_ object: KubernetesObject) -> String {
         let version = object.generation > 0 ? "\(object.generation)" : object.resourceVersion ?? ""

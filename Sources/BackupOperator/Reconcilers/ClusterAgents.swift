@@ -13,6 +13,9 @@ package protocol ClusterAgents: Sendable {
     /// Has the agent in a pod do something that takes seconds. With the same key it is the same run.
     /// - Returns: nil while it runs.
     func run(_ request: JobRequest, of cluster: ObjectKey, pod: String) async throws(BackupError) -> JobResult?
+
+    /// The cluster is gone.
+    func forget(_ cluster: ObjectKey)
 }
 
 /// The same over the network, with the certificate of each cluster, which its Secret has.

@@ -28,8 +28,9 @@ package final class Operator: Sendable {
                 if let error { logger.warning("no news of \(type): \(error.message)") }
             })
         let queue = KeyedWorkQueue<WorkKey>(workers: Self.workers)
+        let agents = agents(caches)
         let watch = ClusterWatch(
-            agents(caches), settings,
+            agents, settings,
             primary: { cluster in
                 caches.pods.objects(
                     namespace: cluster.namespace,
@@ -47,7 +48,7 @@ package final class Operator: Sendable {
                 }
             })
         context = OperatorContext(
-            settings: settings, client: client, caches: caches, agents: agents(caches), watch: watch, queue: queue,
+            settings: settings, client: client, caches: caches, agents: agents, watch: watch, queue: queue,
             events: EventRecorder(
                 client, component: OperatorNames.fieldManager, instance: settings.identity,
                 failed: { logger.warning("\($0)") }),
@@ -57,6 +58,9 @@ package final class Operator: Sendable {
 
     /// Whether everything was listed once.
     package var isReady: Bool { isFilled.load(ordering: .relaxed) }
+
+    /// Clusters that are known, and what waits for a worker.
+    package var counts: (clusters: Int, queued: Int) { (context.caches.clusters.count, context.queue.count) }
 
     package func run() async throws {
         let context = context
@@ -91,7 +95,7 @@ package final class Operator: Sendable {
             if error.isConflict { return .again(after: .milliseconds(200)) }
             context.logger.warning("\(described(key)): \(error.message)")
             if error.isInvalid || error.status == nil || error.isForbidden,
-                let (type, place) = Optional(place(key)), let object = context.caches.cache(of: type)?[place]
+                let object = context.caches.cache(of: place(key).type)?[place(key).key]
             {
                 await context.events.record(.warning, "ReconcileFailed", error.message, about: object)
             }
@@ -99,7 +103,7 @@ package final class Operator: Sendable {
         }
     }
 
-    private static func place(_ key: WorkKey) -> (ResourceType, ObjectKey) {
+    private static func place(_ key: WorkKey) -> (type: ResourceType, key: ObjectKey) {
         switch key {
         case .cluster(let key): (StackGres.clusters, key)
         case .backup(let key): (StackGres.backups, key)
@@ -120,7 +124,10 @@ package final class Operator: Sendable {
         switch type {
         case StackGres.clusters:
             queue.add(.cluster(change.key))
-            if change.new == nil { context.watch.forget(change.key) }
+            if change.new == nil {
+                context.watch.forget(change.key)
+                context.agents.forget(change.key)
+            }
             // A cluster that others begin from, or wait for.
             if change.old == nil {
                 for backup in context.backups(of: change.key) where !backup.isFinished {

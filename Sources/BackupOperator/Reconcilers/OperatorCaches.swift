@@ -116,6 +116,8 @@ package final class CacheSet: Sendable {
         caches.flatMap { $0.objects(namespace: namespace, labels) }
     }
 
+    var count: Int { caches.reduce(0) { $0 + $1.count } }
+
     func objects(ownedBy uid: String) -> [KubernetesObject] { caches.flatMap { $0.objects(ownedBy: uid) } }
 
     func run() async {

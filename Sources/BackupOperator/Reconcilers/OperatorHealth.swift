@@ -1,7 +1,7 @@
 package import HTTP
 import Synchronization
 
-/// `/healthz` and `/readyz` of the operator.
+/// `/healthz`, `/readyz` and `/metrics` of the operator.
 package final class OperatorHealth: ServerHandler {
     private struct State: Sendable {
         var isWaiting = false
@@ -30,8 +30,25 @@ package final class OperatorHealth: ServerHandler {
             let state = state.withLock { $0 }
             let isReady = state.work?.isReady ?? state.isWaiting
             return isReady ? Self.text(200, "ok\n") : Self.text(503, "the API server has not told of all objects yet\n")
+        case ["metrics"]: return Self.text(200, metrics)
         default: return Self.text(404, "there is nothing at this address\n")
         }
+    }
+
+    private var metrics: String {
+        let counts = work?.counts ?? (clusters: 0, queued: 0)
+        return """
+            # HELP permafrost_operator_leads Whether this operator works; others wait.
+            # TYPE permafrost_operator_leads gauge
+            permafrost_operator_leads \(work == nil ? 0 : 1)
+            # HELP permafrost_operator_clusters Clusters that it looks after.
+            # TYPE permafrost_operator_clusters gauge
+            permafrost_operator_clusters \(counts.clusters)
+            # HELP permafrost_operator_queued Clusters and backups that wait to be looked at.
+            # TYPE permafrost_operator_queued gauge
+            permafrost_operator_queued \(counts.queued)
+
+            """
     }
 
     private static func text(_ status: Int, _ text: String) -> ServerResponse {

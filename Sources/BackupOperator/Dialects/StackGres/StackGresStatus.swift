@@ -217,14 +217,13 @@ package struct StackGresStatus: Sendable {
         if archiving.isFailing {
             return Condition(type, .no, "ArchivingFailing", archivingMessage(archiving))
         }
-        guard let segment = archiving.lastSegment else {
+        guard archiving.lastSegment != nil else {
             return Condition(type, .unknown, "NothingArchived", "no WAL segment has been archived yet")
         }
         let first = wanted?.repositories.first.flatMap { status[$0.key] }
         if let first, first.error == nil, first.isWithoutStanza {
             return Condition(type, .no, "StanzaMissing", "the repository is being set up")
         }
-        _ = segment
         return Condition(type, .yes, "ContinuousArchivingSuccess", "WAL is archived as it is written")
     }
 
