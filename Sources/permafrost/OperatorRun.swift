@@ -40,7 +40,7 @@ struct OperatorRun {
     private func lead(
         _ client: KubernetesClient, _ settings: OperatorSettings, _ health: OperatorHealth
     ) async throws {
-        try await NeighbourCheck(client, settings).run()
+        let dialects = try await NeighbourCheck(client, settings).run()
         var options = LeaderElection.Options()
         options.notice = { [logger] in logger.notice("\($0)") }
         let lease = Lease(
@@ -48,7 +48,7 @@ struct OperatorRun {
         health.isWaiting = true
         try await LeaderElection(lease, options).run { [logger] in
             let work = Operator(
-                settings, client,
+                settings, client, dialects,
                 agents: { caches in NetworkAgents(client) { caches.certificateVersion(of: $0) } }, logger: logger,
                 now: { Int64(time(nil)) })
             health.work = work

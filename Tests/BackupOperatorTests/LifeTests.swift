@@ -42,7 +42,7 @@ import Testing
                 try await eventually("retention") { try await scene.backups(client).count == 3 }
                 let backup = try #require(try await scene.backups(client).last)
                 #expect(backup.label == "20261122-000005F")
-                #expect(backup.isManaged && backup.isStoredManaged == true)
+                #expect(backup.isHeld == false && backup.isStoredHeld == false)
                 #expect(backup.object["status", "backupInformation", "lsn", "start"]?.string == "33554472")
                 #expect(backup.object["status", "backupInformation", "postgresVersion"]?.string == "170006")
                 #expect(backup.object["status", "backupInformation", "timeline"]?.string == "1")
@@ -110,12 +110,12 @@ import Testing
                     StackGresBackup(try await client.get(StackGres.backups, namespace: "demo", name: "by-hand"))
                 }
                 try await eventually("complete") { try await found().phase == .completed }
-                #expect(try await found().isStoredManaged == false)
+                #expect(try await found().isStoredHeld == true)
                 #expect(
                     scene.state.withLock { $0.backups[place]?.first?.annotations["hold"] } == "SGBackup demo/by-hand")
                 _ = try await client.patch(
                     StackGres.backups, namespace: "demo", name: "by-hand", ["spec": ["managedLifecycle": true]])
-                try await eventually("released") { try await found().isStoredManaged == true }
+                try await eventually("released") { try await found().isStoredHeld == false }
                 #expect(scene.state.withLock { $0.backups[place]?.first?.annotations["hold"] } == nil)
                 try await client.delete(StackGres.backups, namespace: "demo", name: "by-hand")
                 try await eventually("gone") {

@@ -128,12 +128,15 @@ import Testing
 
     // MARK: Plans
 
+    private static let full = ScheduleKey(1, .full)
+
     private func repository(_ schedule: String, key: Int = 1, zone: String? = nil) throws -> WantedRepository {
         var repository = WantedRepository(
             key: key, name: "s\(key)", location: RepositoryLocation(options: [:]), retention: 2)
         repository.schedules = [
             WantedSchedule(type: .full, text: schedule, cron: try CronSchedule(schedule), timeZone: zone)
         ]
+        repository.beginsWithBackup = true
         return repository
     }
 
@@ -141,22 +144,26 @@ import Testing
         _ schedule: String, known: ScheduleState?, made: Int64? = nil, isBusy: Bool = false, isFilled: Bool = true,
         now: Int64
     ) throws -> SchedulePlan {
-        try SchedulePlan(
-            [repository(schedule)], zones: { _ in .utc }, known: known.map { [1: $0] } ?? [:],
-            made: made.map { [1: $0] } ?? [:], busy: isBusy ? [1] : [], filled: isFilled ? [1] : [], now: now)
+        var past = SchedulePlan.Past()
+        if let made { past.made[Self.full] = made }
+        if isBusy { past.busy = [Self.full] }
+        if isFilled { past.filled = [1] }
+        return try SchedulePlan(
+            [repository(schedule)], zones: { _ in .utc }, known: known.map { [Self.full: $0] } ?? [:], past: past,
+            now: now)
     }
 
     @Test("a schedule that is new: the first backup at once, and then when it is due")
     func first() throws {
         let start = Self.seconds("2026-11-22T10:02:30Z")
         let new = try plan("*/5 * * * *", known: nil, isFilled: false, now: start)
-        #expect(new.due == [SchedulePlan.Due(repository: 1, time: start, wasMissed: false, isFirst: true)])
+        #expect(new.due == [SchedulePlan.Due(key: Self.full, time: start, wasMissed: false, isFirst: true)])
         #expect(new.next == Self.seconds("2026-11-22T10:05:00Z"))
-        let again = try plan("*/5 * * * *", known: new.states[1], isFilled: false, now: start + 10)
+        let again = try plan("*/5 * * * *", known: new.states[Self.full], isFilled: false, now: start + 10)
         #expect(again.due.isEmpty)
         let filled = try plan("*/5 * * * *", known: nil, now: start)
         #expect(filled.due.isEmpty)
-        let due = try plan("*/5 * * * *", known: new.states[1], now: start + 150)
+        let due = try plan("*/5 * * * *", known: new.states[Self.full], now: start + 150)
         #expect(due.due.map(\.time) == [Self.seconds("2026-11-22T10:05:00Z")])
         #expect(due.due.first?.wasMissed == false)
     }
@@ -169,9 +176,9 @@ import Testing
         #expect(
             plan.due == [
                 SchedulePlan.Due(
-                    repository: 1, time: Self.seconds("2026-11-22T10:00:00Z"), wasMissed: true, isFirst: false)
+                    key: Self.full, time: Self.seconds("2026-11-22T10:00:00Z"), wasMissed: true, isFirst: false)
             ])
-        let after = try self.plan("0 * * * *", known: plan.states[1], now: now + 1)
+        let after = try self.plan("0 * * * *", known: plan.states[Self.full], now: now + 1)
         #expect(after.due.isEmpty)
         // A backup that says when it was made for counts, though nobody could write it down elsewhere.
         let made = try self.plan(
@@ -186,6 +193,6 @@ import Testing
         #expect(try plan("*/5 * * * *", known: state, isBusy: true, now: now).due.isEmpty)
         #expect(try plan("*/5 * * * *", known: state, now: now).due.count == 1)
         let changed = try plan("*/7 * * * *", known: state, now: now)
-        #expect(changed.due.isEmpty && changed.states[1]?.since == now)
+        #expect(changed.due.isEmpty && changed.states[Self.full]?.since == now)
     }
 }

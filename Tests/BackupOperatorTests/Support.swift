@@ -88,7 +88,7 @@ final class Scene: ClusterAgents {
         settings.second = .milliseconds(2)
         settings.identity = "test"
         return Operator(
-            settings, try client ?? self.client(OperatorNames.fieldManager), agents: { _ in self },
+            settings, try client ?? self.client(OperatorNames.fieldManager), [StackGresDialect()], agents: { _ in self },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { self.now })
     }
 

@@ -128,7 +128,7 @@ import Testing
                 "maxRetries": 0, "timeout": 60, "retainWalsForUnmanagedLifecycle": true,
             ],
             ["sgObjectStorage": "gone"], ["sgObjectStorage": "snapshots", "useVolumeSnapshot": true],
-        ]).wanted(storage: { $0 == "gone" ? nil : storage($0) }, backup: { _ in nil })
+        ]).wanted { type, name in type == StackGres.backups || name == "gone" ? nil : storage(name) }
         let repository = try #require(wanted.repositories.first)
         #expect(wanted.repositories.count == 1 && repository.retention == 9 && repository.retries == 0)
         #expect(repository.timeoutSeconds == 60 && repository.keepsArchiveOfHeld)
@@ -172,8 +172,9 @@ import Testing
     func targets(_ target: ServiceJSON, _ expected: RestoreTarget) throws {
         var from = target
         from["name"] = "b"
-        let wanted = try cluster([], restore: ["fromBackup": from]).wanted(
-            storage: { _ in nil }, backup: { _ in backup("Completed") })
+        let wanted = try cluster([], restore: ["fromBackup": from]).wanted { type, _ in
+            type == StackGres.backups ? backup("Completed") : nil
+        }
         let restore = try #require(wanted.restore)
         #expect(restore.target == expected && restore.label == "20261122-100000F")
         let command = PatroniConfiguration.command(restore)
@@ -182,7 +183,7 @@ import Testing
 
     static let badRestoreCases: [(json: ServiceJSON, said: String)] = [
         (["name": "none"], "does not exist"), (["targetXid": "1"], "names no backup"),
-        (["name": "running"], "it is Running"), (["name": "old"], "is of PostgreSQL 15"),
+        (["name": "running"], "it is running"), (["name": "old"], "is of PostgreSQL 15"),
         (
             ["name": "b", "pointInTimeRecovery": ["restoreToTimestamp": "2026-11-22T09:59:59Z"]], "before the end"
         ),
@@ -195,12 +196,13 @@ import Testing
     func badRestores(_ from: ServiceJSON, _ said: String) {
         let cluster = cluster([], restore: ["fromBackup": from])
         #expect {
-            try cluster.wanted(storage: { _ in nil }) { name in
+            try cluster.wanted { type, name in
+                guard type == StackGres.backups else { return nil }
                 switch name {
-                case "b": backup("Completed")
-                case "running": backup("Running")
-                case "old": backup("Completed", major: "150004")
-                default: nil
+                case "b": return backup("Completed")
+                case "running": return backup("Running")
+                case "old": return backup("Completed", major: "150004")
+                default: return nil
                 }
             }
         } throws: { error in
@@ -212,7 +214,7 @@ import Testing
     func begun() throws {
         let status: ServiceJSON = ["conditions": [["type": "Bootstrapped", "status": "True"]]]
         let cluster = cluster([], status: status, restore: ["fromBackup": ["name": "gone"]])
-        #expect(try cluster.wanted(storage: { _ in nil }, backup: { _ in nil }).restore == nil)
+        #expect(try cluster.wanted { _, _ in nil }.restore == nil)
     }
 
     @Test("names stay apart when they are cut")

@@ -29,8 +29,10 @@ package struct ClusterObservation: Sendable {
     package var missing: [Int: SecretKey] = [:]
     /// Newest first.
     package var backups: [LastBackup] = []
-    /// Of schedules, by repository.
-    package var schedules: [Int: ScheduleState] = [:]
+    package var schedules: [ScheduleKey: ScheduleState] = [:]
+    /// Further objects of the cluster that are looked at: the repository host's Deployment, claims of its volumes.
+    package var isHostReady = false
+    package var boundClaims: [Int: String] = [:]
 
     package init() {}
 

@@ -12,6 +12,8 @@ package struct DatabaseCluster: Sendable, Equatable {
     package var major: Int
     package var volume: Volume
     package var pods = PodSettings()
+    /// Where backups go that name none; nil when there is none.
+    package var firstRepository: Int?
     /// At most four; with other keys each.
     package var repositories: [WantedRepository] = []
     package var faultyRepositories: [FaultyRepository] = []

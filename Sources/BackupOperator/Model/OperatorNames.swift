@@ -17,6 +17,8 @@ package enum OperatorNames {
     static let scheduledTime = "permafrost.dev/scheduled-time"
     static let repository = "permafrost.dev/repository"
     static let missed = "permafrost.dev/missed"
+    /// Label that no object has.
+    static let probe = "permafrost.dev/probe"
     static let finalizer = "permafrost.dev/backup-data"
     /// Annotation of a backup: its data stays when it is deleted.
     static let keepsData = "permafrost.dev/keep-data"

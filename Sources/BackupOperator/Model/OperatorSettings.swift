@@ -1,3 +1,5 @@
+import RepositoryStorage
+
 /// What is said once for an operator.
 package struct OperatorSettings: Sendable {
     /// Where its own lease is.
@@ -16,6 +18,9 @@ package struct OperatorSettings: Sendable {
     package var interval = 20
     /// What pauses are counted in: tests have less time.
     package var second = Duration.seconds(1)
+    /// Of what fails, and of watches that are cut: what mends itself is not waited for much longer than it takes.
+    var backOff: RetryPolicy { RetryPolicy(shortest: second / 5, longest: second * 30) }
+
     /// Days for which certificates are made.
     package var certificateDays = 90
     package var authorityDays = 3650

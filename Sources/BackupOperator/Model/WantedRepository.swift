@@ -1,3 +1,5 @@
+package import HTTP
+
 /// Where backups lie and what is kept there.
 package struct WantedRepository: Sendable, Equatable {
     /// 1 to 4: the engine's number for it, which never changes.
@@ -6,6 +8,8 @@ package struct WantedRepository: Sendable, Equatable {
     package var name: String
     package var location: RepositoryLocation
     package var schedules: [WantedSchedule] = []
+    /// A full backup is made as soon as there is none.
+    package var beginsWithBackup = false
     /// Full backups that do not count as held.
     package var retention: Int
     /// WAL is kept from the oldest held backup on.
@@ -15,6 +19,8 @@ package struct WantedRepository: Sendable, Equatable {
     /// Of a backup; nil: none.
     package var timeoutSeconds: Int?
     package var retries = 3
+    /// What the status of a backup keeps of this repository, in the words of its dialect.
+    package var record: ServiceJSON = [:]
 }
 
 /// A repository in the engine's own words: options without the `repoN-` before them.
@@ -50,8 +56,11 @@ package struct SecretKey: Sendable, Hashable, CustomStringConvertible {
 }
 
 package struct WantedSchedule: Sendable, Equatable {
-    package enum Kind: String, Sendable {
+    package enum Kind: String, Sendable, CaseIterable, Comparable {
         case full, diff, incr
+
+        private var rank: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+        package static func < (one: Kind, other: Kind) -> Bool { one.rank < other.rank }
     }
 
     package var type: Kind

@@ -9,8 +9,8 @@ struct BackupJob {
     var type: WantedSchedule.Kind
     /// Annotations of the backup in the repository.
     var annotations: [String: String]
-    /// Options of this repository that a job may bring: limits, compression.
-    var options: [String: String]
+    /// Limits and compression of this repository, and what this run alone is to have.
+    var options: [(name: String, value: String)]
     var retries: Int
     var timeoutSeconds: Int?
     var labels: [String: String]
@@ -23,7 +23,7 @@ struct BackupJob {
             "permafrost", .text("--stanza=\(OperatorNames.stanza)"), "--job-key=$(POD_UID)",
             "--result-file=/dev/termination-log", .text("--repo=\(key)"), .text("--type=\(type.rawValue)"),
         ]
-        command += options.sorted { $0.key < $1.key }.map { .text("--\($0.key)=\($0.value)") }
+        command += options.map { .text("--\($0.name)=\($0.value)") }
         command += annotations.sorted { $0.key < $1.key }.map { .text("--annotation=\($0.key)=\($0.value)") }
         command += ["job", "backup"]
         var pod: [String: ServiceJSON] = [

@@ -5,6 +5,7 @@ import KubernetesClient
 struct BackupRemoval {
     var name: String
     var backup: KubernetesObject
+    var cluster: String
     var label: String
     var location: RepositoryLocation
 
@@ -12,7 +13,7 @@ struct BackupRemoval {
         func object(_ type: ResourceType) -> KubernetesObject {
             var object = KubernetesObject(type, namespace: backup.namespace, name: name)
             object.labels = [
-                OperatorNames.cluster: StackGresBackup(backup).cluster.name, OperatorNames.part: "removal",
+                OperatorNames.cluster: cluster, OperatorNames.part: "removal",
                 "app.kubernetes.io/managed-by": "permafrost",
             ]
             object.ownerReferences = [backup.owner()]

@@ -2,11 +2,12 @@ import BackupModel
 import HTTP
 import KubernetesClient
 
-/// An `SGBackup` that is being deleted takes its data with it, unless somebody else has it too: the removal of a
+/// A backup that is being deleted takes its data with it, if it is its own and nobody else has it too: the removal of a
 /// namespace, or of the resource's definition, or of the operator, asks for no such thing.
 struct BackupDeletion {
     let context: OperatorContext
-    let backup: StackGresBackup
+    let dialect: DialectCaches
+    let backup: any BackupManifest
 
     private var object: KubernetesObject { backup.object }
     private var name: String { "\(OperatorNames.shortened(object.name, to: 56))-delete" }
@@ -22,7 +23,7 @@ struct BackupDeletion {
                 .jobs, namespace: job.namespace, name: job.name, DeleteOptions(propagation: .foreground, uid: job.uid))
         }
         if !running.isEmpty { return .again(after: context.settings.second * 2) }
-        try await BackupLock(context: context, cluster: backup.cluster).release(by: backup)
+        try await BackupLock(context: context, dialect: dialect, cluster: backup.cluster).release(by: backup)
         guard let label = backup.label, try await !keepsData() else { return try await letGo() }
         let place: RepositoryLocation?
         do throws(Refusal) {
@@ -59,9 +60,9 @@ struct BackupDeletion {
     // MARK: Whether
 
     private func keepsData() async throws(KubernetesError) -> Bool {
-        if object.annotations[OperatorNames.keepsData] == "true" { return true }
-        let others = context.caches.backups.objects().contains { other in
-            other.uid != object.uid && !other.isBeingDeleted && StackGresBackup(other).isSameData(as: backup)
+        if !backup.isOwnerOfData || object.annotations[OperatorNames.keepsData] == "true" { return true }
+        let others = dialect.backups.objects().contains { other in
+            other.uid != object.uid && !other.isBeingDeleted && dialect.dialect.backup(other).isSameData(as: backup)
         }
         if others { return true }
         return try await isGoingWhole()
@@ -72,7 +73,7 @@ struct BackupDeletion {
         if let name = object.namespace, let namespace = try await found(.namespaces, name), namespace.isBeingDeleted {
             return true
         }
-        let definition = try await found(.customResourceDefinitions, "\(StackGres.backups.plural).\(StackGres.group)")
+        let definition = try await found(.customResourceDefinitions, dialect.dialect.backups.description)
         return definition?.isBeingDeleted ?? false
     }
 
@@ -102,7 +103,8 @@ struct BackupDeletion {
                 about: object)
             return .again(after: context.settings.second * 30)
         }
-        let removal = BackupRemoval(name: name, backup: object, label: label, location: location)
+        let removal = BackupRemoval(
+            name: name, backup: object, cluster: backup.cluster.name, label: label, location: location)
         for wanted in removal.objects(credentials, context.settings) { try await context.apply(wanted) }
         return .done
     }
@@ -110,7 +112,7 @@ struct BackupDeletion {
     private func letGo() async throws(KubernetesError) -> WorkOutcome {
         do throws(KubernetesError) {
             _ = try await context.client.patch(
-                StackGres.backups, namespace: object.namespace, name: object.name,
+                dialect.dialect.backups, namespace: object.namespace, name: object.name,
                 [
                     "metadata": [
                         "resourceVersion": .text(object.resourceVersion ?? ""),

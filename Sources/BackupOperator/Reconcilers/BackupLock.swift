@@ -5,17 +5,18 @@ import KubernetesClient
 /// backup that it names: one that has ended, or is gone, has it no more.
 struct BackupLock {
     let context: OperatorContext
+    let dialect: DialectCaches
     let cluster: ObjectKey
 
     private var name: String { "pg-\(cluster.name)-backup-lock" }
 
     /// - Returns: nil when it is ours now, or the name of the backup that has it.
-    func take(for backup: StackGresBackup) async throws(KubernetesError) -> String? {
+    func take(for backup: any BackupManifest) async throws(KubernetesError) -> String? {
         let holder = backup.object.name
         guard var lease = try await context.client.find(.leases, namespace: cluster.namespace, name: name) else {
             var new = KubernetesObject(.leases, namespace: cluster.namespace, name: name)
             new.labels = [OperatorNames.cluster: cluster.name]
-            if let object = context.caches.clusters[cluster] { new.ownerReferences = [object.owner()] }
+            if let object = dialect.clusters[cluster] { new.ownerReferences = [object.owner()] }
             new["spec"] = record(holder)
             do throws(KubernetesError) {
                 _ = try await context.client.create(.leases, new)
@@ -28,8 +29,8 @@ struct BackupLock {
         let present = lease["spec", "holderIdentity"]?.string ?? ""
         if present == holder { return nil }
         if !present.isEmpty {
-            let other = context.caches.backups[ObjectKey(namespace: cluster.namespace, name: present)]
-            if let other, StackGresBackup(other).phase == .running { return present }
+            let other = dialect.backup(ObjectKey(namespace: cluster.namespace, name: present))
+            if other?.phase == .running { return present }
         }
         lease["spec"] = record(holder)
         do throws(KubernetesError) {
@@ -42,7 +43,7 @@ struct BackupLock {
     }
 
     /// Writes down that it is still in use, for people.
-    func keep(for backup: StackGresBackup) async throws(KubernetesError) {
+    func keep(for backup: any BackupManifest) async throws(KubernetesError) {
         do throws(KubernetesError) {
             _ = try await context.client.patch(
                 .leases, namespace: cluster.namespace, name: name,
@@ -52,7 +53,7 @@ struct BackupLock {
         }
     }
 
-    func release(by backup: StackGresBackup) async throws(KubernetesError) {
+    func release(by backup: any BackupManifest) async throws(KubernetesError) {
         guard var lease = try await context.client.find(.leases, namespace: cluster.namespace, name: name),
             lease["spec", "holderIdentity"]?.string == backup.object.name
         else { return }

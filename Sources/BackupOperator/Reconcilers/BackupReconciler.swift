@@ -3,28 +3,32 @@ import HTTP
 import Jobs
 import KubernetesClient
 
-/// Brings one `SGBackup` to its end. Each run begins at the beginning and does what is not done yet, so it may end
+/// Brings one backup to its end. Each run begins at the beginning and does what is not done yet, so it may end
 /// anywhere: the object's status, the Lease and the Job say how far it is.
 struct BackupReconciler {
     let context: OperatorContext
+    let dialect: DialectCaches
     let key: ObjectKey
 
     private var pause: Duration { context.settings.second * 5 }
     /// Where what is waited for tells of itself.
     private var longPause: Duration { context.settings.second * 120 }
+    private var type: ResourceType { dialect.dialect.backups }
 
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
-        guard let object = context.caches.backups[key] else { return .done }
-        let backup = StackGresBackup(object)
-        if object.annotations[StackGres.reconciliationPause] == "true" { return .done }
-        if object.isBeingDeleted { return try await BackupDeletion(context: context, backup: backup).reconcile() }
+        guard let backup = dialect.backup(key) else { return .done }
+        let object = backup.object
+        if backup.isLeftAlone { return .done }
+        if object.isBeingDeleted {
+            return try await BackupDeletion(context: context, dialect: dialect, backup: backup).reconcile()
+        }
         if backup.phase == .failed { return .done }
         // A copy without a status is one of nothing.
         if backup.isCopy, backup.phase != .completed { return .done }
         if object.annotations[OperatorNames.expired] == "true" { return .done }
         guard object.finalizers.contains(OperatorNames.finalizer) else {
             _ = try await context.client.patch(
-                StackGres.backups, namespace: key.namespace, name: key.name,
+                type, namespace: key.namespace, name: key.name,
                 [
                     "metadata": [
                         "resourceVersion": .text(object.resourceVersion ?? ""),
@@ -43,17 +47,26 @@ struct BackupReconciler {
     }
 
     private var jobName: String { "\(OperatorNames.shortened(key.name, to: 56))-backup" }
+    private func lock(_ backup: any BackupManifest) -> BackupLock {
+        BackupLock(context: context, dialect: dialect, cluster: backup.cluster)
+    }
 
     // MARK: Before
 
-    private func begin(_ backup: StackGresBackup) async throws(KubernetesError) -> WorkOutcome {
+    private func begin(_ backup: any BackupManifest) async throws(KubernetesError) -> WorkOutcome {
+        if let refusal = backup.refusal {
+            try await fail(backup, refusal.message, pod: nil)
+            return .done
+        }
         let wanted: DatabaseCluster
         let repository: WantedRepository
-        let storage: ServiceJSON
-        let path: String
         do throws(Refusal) {
-            (wanted, repository, storage, path) = try place(backup)
+            (wanted, repository) = try place(backup)
         } catch {
+            guard error.isTemporary else {
+                try await fail(backup, error.message, pod: nil)
+                return .done
+            }
             try await wait(backup, error.reason, error.message)
             return .again(after: longPause)
         }
@@ -67,32 +80,24 @@ struct BackupReconciler {
         }
         // Made by a run whose Job is gone since.
         if let stored = seen.backups.last(where: { $0.annotations[OperatorNames.backupUID] == backup.object.uid }) {
-            try await complete(backup, stored, said, jobPod: backup.jobPod)
+            try await complete(backup, stored, said, pod: backup.jobPod)
             return .done
         }
-        if let other = try await BackupLock(context: context, cluster: backup.cluster).take(for: backup) {
-            try await wait(backup, "WaitingForOther", "SGBackup '\(other)' runs")
+        if let other = try await lock(backup).take(for: backup) {
+            try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' runs")
             return .again(after: pause)
         }
-        var status: ServiceJSON = ["process": ["status": "Running", "failure": .null]]
-        // Written once: a copy of it is what a restore goes by.
-        if backup.storage == nil {
-            status["backupPath"] = .text(path)
-            status["sgBackupConfig"] = [
-                "storage": storage,
-                "baseBackups": ["compression": .text(compression(repository.settings["compress-type"]))],
-            ]
-        }
-        try await patch(backup, status)
+        try await patch(backup, .begun(repository, cluster: wanted, now: context.now()))
         var annotations = [OperatorNames.backupUID: backup.object.uid]
-        if !backup.isManaged { annotations["hold"] = BackupHold.reason(backup.object) }
+        if backup.isHeld { annotations["hold"] = holdReason }
         let limits = ["compress-type", "process-max", "rate-limit-disk", "rate-limit-network"]
+        let own = Set(backup.options.map(\.name))
         let job = BackupJob(
-            name: jobName, backup: backup.object, key: repository.key, type: .full, annotations: annotations,
-            options: repository.settings.filter { limits.contains($0.key) },
+            name: jobName, backup: backup.object, key: repository.key, type: backup.kind, annotations: annotations,
+            options: repository.settings.filter { limits.contains($0.key) && !own.contains($0.key) }
+                .sorted { $0.key < $1.key }.map { ($0.key, $0.value) } + backup.options,
             retries: backup.retries ?? repository.retries,
-            timeoutSeconds: backup.timeoutSeconds ?? repository.timeoutSeconds,
-            labels: ["stackgres.io/backup-name": String(key.name.prefix(63)), "stackgres.io/backup": "true"])
+            timeoutSeconds: backup.timeoutSeconds ?? repository.timeoutSeconds, labels: backup.jobLabels)
         try await context.apply(job.object(ClusterObjects(wanted, context.settings)))
         await context.events.record(
             .normal, "BackupStarted", "Job '\(jobName)' makes a backup in \(repository.name)", about: backup.object)
@@ -100,37 +105,38 @@ struct BackupReconciler {
     }
 
     /// Where it goes, as the cluster says now.
-    private func place(
-        _ backup: StackGresBackup
-    ) throws(Refusal) -> (DatabaseCluster, WantedRepository, ServiceJSON, String) {
-        guard let object = context.caches.clusters[backup.cluster] else {
-            throw Refusal("ClusterNotFound", "SGCluster '\(backup.cluster)' does not exist", isTemporary: true)
+    private func place(_ backup: any BackupManifest) throws(Refusal) -> (DatabaseCluster, WantedRepository) {
+        let kind = dialect.dialect.clusters.kind
+        guard let cluster = context.cluster(backup.cluster), dialect.clusters[backup.cluster] != nil else {
+            throw Refusal("ClusterNotFound", "\(kind) '\(backup.cluster)' does not exist", isTemporary: true)
         }
-        let cluster = StackGresCluster(object)
-        let wanted = try cluster.wanted(
-            storage: { context.caches.storages[ObjectKey(namespace: key.namespace, name: $0)] },
-            backup: { context.caches.backups[ObjectKey(namespace: key.namespace, name: $0)] })
-        let elements = try cluster.elements()
-        guard let number = backup.repositoryKey ?? elements.first?.key else {
+        let wanted: DatabaseCluster
+        do throws(Refusal) {
+            wanted = try cluster.wanted(context.lookup(key.namespace))
+        } catch {
+            throw Refusal(error.reason, error.message, isTemporary: true)
+        }
+        guard let number = backup.repositoryKey ?? wanted.firstRepository else {
+            throw Refusal("NoRepository", "\(kind) '\(backup.cluster)' has no repository", isTemporary: true)
+        }
+        if let fault = wanted.faultyRepositories.first(where: { $0.key == number })?.fault {
+            throw Refusal(fault.reason, fault.message, isTemporary: true)
+        }
+        guard let repository = wanted.repositories.first(where: { $0.key == number }) else {
             throw Refusal(
-                "NoRepository", "SGCluster '\(backup.cluster)' has no spec.configurations.backups", isTemporary: true)
+                "NoRepository", "repository \(number) of \(kind) '\(backup.cluster)' is not there",
+                isTemporary: !dialect.dialect.refusesUnknownRepositories)
         }
-        if let fault = wanted.faultyRepositories.first(where: { $0.key == number })?.fault { throw fault }
-        guard let repository = wanted.repositories.first(where: { $0.key == number }),
-            let element = elements.first(where: { $0.key == number }),
-            let storage = context.caches.storages[ObjectKey(namespace: key.namespace, name: element.storage)]
-        else {
-            throw Refusal(
-                "NoRepository", "repository \(number) of SGCluster '\(backup.cluster)' is not there any more",
-                isTemporary: true)
-        }
-        return (wanted, repository, storage["spec"] ?? [:], element.path)
+        return (wanted, repository)
     }
 
-    private func compression(_ type: String?) -> String { type == "zst" ? "zstd" : "lz4" }
+    /// Why a backup is kept: the value of the annotation `hold` in the repository.
+    private var holdReason: String { "\(type.kind) \(key)" }
 
-    private func wait(_ backup: StackGresBackup, _ reason: String, _ message: String) async throws(KubernetesError) {
-        if backup.phase == nil { try await patch(backup, ["process": ["status": "Pending"]]) }
+    private func wait(
+        _ backup: any BackupManifest, _ reason: String, _ message: String
+    ) async throws(KubernetesError) {
+        try await patch(backup, .waiting(reason: reason, message: message))
         // Once: it may wait for days.
         guard context.isNews("\(reason) \(message)", about: backup.object.uid) else { return }
         await context.events.record(.normal, reason, message, about: backup.object)
@@ -138,8 +144,9 @@ struct BackupReconciler {
 
     // MARK: While it runs
 
-    private func follow(_ backup: StackGresBackup, _ job: KubernetesObject) async throws(KubernetesError) -> WorkOutcome
-    {
+    private func follow(
+        _ backup: any BackupManifest, _ job: KubernetesObject
+    ) async throws(KubernetesError) -> WorkOutcome {
         let pods = context.caches.pods.objects(ownedBy: job.uid)
             .sorted { ($0.creationTime ?? 0, $0.name) < ($1.creationTime ?? 0, $1.name) }
         let conditions = job["status", "conditions"]?.elements ?? []
@@ -154,30 +161,26 @@ struct BackupReconciler {
                 context.watch.add(backup.cluster)
                 return .again(after: pause)
             }
-            try await complete(backup, stored, status, jobPod: pods.last?.name)
+            try await complete(backup, stored, status, pod: pods.last?.name)
             return .done
         }
         if let failed = isTrue("Failed") {
             if let stored = stored(backup) {
-                try await complete(backup, stored, context.watch[backup.cluster].status, jobPod: pods.last?.name)
+                try await complete(backup, stored, context.watch[backup.cluster].status, pod: pods.last?.name)
                 return .done
             }
             let said = pods.reversed().lazy.compactMap { Self.failure($0) }.first
             try await fail(
                 backup, said ?? failed["message"]?.string ?? failed["reason"]?.string ?? "the Job failed",
-                jobPod: pods.last?.name)
+                pod: pods.last?.name)
             return .done
         }
-        if backup.phase != .running || backup.jobPod != pods.last?.name {
-            var process: ServiceJSON = ["status": "Running"]
-            if let pod = pods.last?.name { process["jobPod"] = .text(pod) }
-            try await patch(backup, ["process": process])
-        }
-        try await BackupLock(context: context, cluster: backup.cluster).keep(for: backup)
+        try await patch(backup, .running(job: job.name, pod: pods.last?.name))
+        try await lock(backup).keep(for: backup)
         return .again(after: context.settings.second * 20)
     }
 
-    private func stored(_ backup: StackGresBackup) -> StoredBackup? {
+    private func stored(_ backup: any BackupManifest) -> StoredBackup? {
         context.watch[backup.cluster].status?.repositories.lazy.flatMap(\.backups)
             .first { $0.annotations[OperatorNames.backupUID] == backup.object.uid }
     }
@@ -208,38 +211,15 @@ struct BackupReconciler {
     // MARK: The end
 
     private func complete(
-        _ backup: StackGresBackup, _ stored: StoredBackup, _ status: StanzaStatus?, jobPod: String?
+        _ backup: any BackupManifest, _ stored: StoredBackup, _ status: StanzaStatus?, pod: String?
     ) async throws(KubernetesError) {
-        let pod = context.pods(of: backup.cluster, .database).map(ClusterObservation.pod).first { $0.isPrimary }?.name
-        var process: ServiceJSON = [
-            "status": "Completed", "managedLifecycle": .bool(!stored.isHeld),
-            "timing": [
-                "start": .text(ServiceTime.rfc3339(stored.start)), "end": .text(ServiceTime.rfc3339(stored.stop)),
-                "stored": .text(ServiceTime.rfc3339(stored.stop)),
-            ],
-        ]
-        process["failure"] = .null
-        if let jobPod { process["jobPod"] = .text(jobPod) }
-        var information: ServiceJSON = [
-            "pgData": .text(EngineConfiguration.dataDirectory),
-            "size": ["uncompressed": .number("\(stored.size)"), "compressed": .number("\(stored.repositorySize)")],
-        ]
-        var lsn: ServiceJSON = [:]
-        if let number = StoredBackup.number(stored.startLSN) { lsn["start"] = .text(number) }
-        if let number = StoredBackup.number(stored.stopLSN) { lsn["end"] = .text(number) }
-        information["lsn"] = lsn
-        if let pod {
-            information["hostname"] = .text(pod)
-            information["sourcePod"] = .text(pod)
-        }
-        if let id = status?.systemID { information["systemIdentifier"] = .text(id) }
-        if let version = status?.version.flatMap(Self.versionNumber) { information["postgresVersion"] = .text(version) }
-        if let segment = stored.startSegment { information["startWalFile"] = .text(segment) }
-        if let timeline = stored.timeline { information["timeline"] = .text("\(timeline)") }
+        let source = context.pods(of: backup.cluster, .database).map(ClusterObservation.pod).first { $0.isPrimary }
+        let log = await log(pod)
         try await patch(
             backup,
-            ["internalName": .text(stored.label), "process": process, "backupInformation": information])
-        try await BackupLock(context: context, cluster: backup.cluster).release(by: backup)
+            .completed(
+                BackupFacts(stored: stored, status: status, jobPod: pod, sourcePod: source?.name, log: log)))
+        try await lock(backup).release(by: backup)
         await context.events.record(
             .normal, "BackupCompleted",
             "backup \(stored.label), \(stored.repositorySize >> 10) KiB in the repository, \(stored.stop - stored.start) s",
@@ -248,41 +228,41 @@ struct BackupReconciler {
         context.queue.add(.cluster(backup.cluster))
     }
 
-    /// `server_version_num` of `17` or `17.6`.
-    private static func versionNumber(_ text: String) -> String? {
-        let parts = text.split(separator: ".").compactMap { Int($0) }
-        return parts.first.map { "\($0 * 10_000 + (parts.count > 1 ? parts[1] : 0))" }
-    }
-
-    private func fail(_ backup: StackGresBackup, _ message: String, jobPod: String?) async throws(KubernetesError) {
-        var process: ServiceJSON = ["status": "Failed", "failure": .text(message)]
-        if let jobPod { process["jobPod"] = .text(jobPod) }
-        try await patch(backup, ["process": process])
-        try await BackupLock(context: context, cluster: backup.cluster).release(by: backup)
+    private func fail(_ backup: any BackupManifest, _ message: String, pod: String?) async throws(KubernetesError) {
+        try await patch(backup, .failed(message, pod: pod, log: await log(pod)))
+        try await lock(backup).release(by: backup)
         await context.events.record(.warning, "BackupFailed", message, about: backup.object)
         context.queue.add(.cluster(backup.cluster))
     }
 
+    /// The last lines of what a pod said, for dialects whose objects have it.
+    private func log(_ pod: String?) async -> String? {
+        guard let pod, dialect.dialect.backupsHaveLog else { return nil }
+        guard let bytes = try? await context.client.log(namespace: key.namespace ?? "", pod: pod) else { return nil }
+        return String(decoding: bytes.suffix(4000), as: UTF8.self)
+    }
+
     // MARK: Afterwards
 
-    /// Brings the hold in the repository to what `managedLifecycle` says.
-    private func keep(_ backup: StackGresBackup) async throws(KubernetesError) -> WorkOutcome {
+    /// Brings the hold in the repository to what the object says.
+    private func keep(_ backup: any BackupManifest) async throws(KubernetesError) -> WorkOutcome {
         guard backup.phase == .completed, !backup.isCopy, let label = backup.label,
-            backup.isManaged != backup.isStoredManaged
+            backup.isHeld != backup.isStoredHeld
         else { return .done }
         guard
             let pod = context.pods(of: backup.cluster, .database).map(ClusterObservation.pod)
                 .first(where: { $0.isPrimary && $0.isReady })?.name,
-            let object = context.caches.clusters[backup.cluster],
-            let element = (try? StackGresCluster(object).elements())?.first(where: { $0.path == backup.path })
+            let wanted = try? context.cluster(backup.cluster)?.wanted(context.lookup(backup.cluster.namespace)),
+            let repository = wanted.repositories.first(where: { backup.isStored(in: $0.location) })
         else { return .again(after: context.settings.second * 30) }
-        let hold = backup.isManaged ? "" : BackupHold.reason(backup.object)
+        let hold = backup.isHeld ? holdReason : ""
         do throws(BackupError) {
             let request = try JobRequest(
                 .annotate, stanza: OperatorNames.stanza,
                 options: [
                     JobRequest.Option(.annotation, .texts(["hold=\(hold)"])),
-                    JobRequest.Option(.repo, .texts(["\(element.key)"])), JobRequest.Option(.set, .texts([label])),
+                    JobRequest.Option(.repo, .texts(["\(repository.key)"])),
+                    JobRequest.Option(.set, .texts([label])),
                 ], key: "hold-\(backup.object.uid)-\(backup.object.generation)-\(context.now() / 30)")
             guard let result = try await context.agents.run(request, of: backup.cluster, pod: pod) else {
                 return .again(after: pause)
@@ -290,22 +270,21 @@ struct BackupReconciler {
             if let error = result.error { throw error }
         } catch {
             await context.events.record(
-                .warning, "LifecycleFailed", "managedLifecycle could not be changed: \(error.message)",
+                .warning, "LifecycleFailed",
+                "whether retention may remove the backup could not be changed: \(error.message)",
                 about: backup.object)
             return .failed
         }
-        try await patch(backup, ["process": ["managedLifecycle": .bool(backup.isManaged)]])
+        try await patch(backup, .held(backup.isHeld))
         return .done
     }
 
-    private func patch(_ backup: StackGresBackup, _ status: ServiceJSON) async throws(KubernetesError) {
+    private func patch(_ backup: any BackupManifest, _ progress: BackupProgress) async throws(KubernetesError) {
+        let status = backup.status(progress)
+        guard !status.isEmpty else { return }
         _ = try await context.client.patch(
-            StackGres.backups, namespace: key.namespace, name: key.name,
-            ["metadata": ["uid": .text(backup.object.uid)], "status": status])
+            type, namespace: key.namespace, name: key.name,
+            ["metadata": ["uid": .text(backup.object.uid)], "status": status],
+            dialect.dialect.backupsHaveStatus ? .status : nil)
     }
-}
-
-/// Why a backup is kept: the value of the annotation `hold` in the repository.
-enum BackupHold {
-    static func reason(_ backup: KubernetesObject) -> String { "SGBackup \(backup.key)" }
 }

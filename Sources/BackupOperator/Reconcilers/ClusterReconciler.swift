@@ -15,32 +15,32 @@ struct ClusterReconciler {
     private var missingPause: Duration { context.settings.second * 15 }
 
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
-        guard let object = context.caches.clusters[key], !object.isBeingDeleted else {
+        let dialects = context.dialects(with: key)
+        guard let dialect = dialects.first, let cluster = dialect.cluster(key), !cluster.object.isBeingDeleted else {
             context.watch.forget(key)
             return .done
         }
-        let cluster = StackGresCluster(object)
+        for other in dialects.dropFirst() { try await refuse(other, beside: cluster) }
         let wanted: DatabaseCluster
         do throws(Refusal) {
-            wanted = try cluster.wanted(
-                storage: { context.caches.storages[ObjectKey(namespace: key.namespace, name: $0)] },
-                backup: { context.caches.backups[ObjectKey(namespace: key.namespace, name: $0)] })
+            wanted = try cluster.wanted(context.lookup(key.namespace))
             for schedule in wanted.repositories.flatMap(\.schedules) {
                 guard context.zone(schedule.timeZone) == nil else { continue }
                 throw Refusal("ScheduleInvalid", "'\(schedule.timeZone ?? "")' is no time zone")
             }
         } catch {
+            let seen = observation(cluster, dialect)
             try await report(
-                StackGresStatus(
-                    cluster, wanted: nil, refusal: error, observation: observation(cluster), now: context.now()))
+                cluster, dialect, ClusterReport(wanted: nil, refusal: error, observation: seen, now: context.now()))
             return error.isTemporary ? .again(after: missingPause) : .done
         }
         if wanted.isPaused { return .done }
 
-        var seen = observation(cluster)
+        var seen = observation(cluster, dialect)
         // Numbers and paths are written down before anything is made with them.
-        if StackGresStatus(cluster, wanted: wanted, observation: seen, now: context.now()).givesPlaces {
-            try await report(StackGresStatus(cluster, wanted: wanted, observation: seen, now: context.now()))
+        if cluster.needsPlaces {
+            try await report(
+                cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
             return .again(after: .milliseconds(50))
         }
         // An agent that has not read its new configuration yet tells of other repositories.
@@ -65,29 +65,37 @@ struct ClusterReconciler {
         try await changePatroni(objects)
         if seen.primary != nil { context.watch.add(key, unlessKnown: true) }
         await setUp(wanted, seen)
-        let pause = try await keepSchedules(cluster, wanted, &seen)
-        try await removeExpired(cluster, seen)
-        try await report(StackGresStatus(cluster, wanted: wanted, observation: seen, now: context.now()))
+        let pause = try await keepSchedules(cluster, dialect, wanted, &seen)
+        try await removeExpired(dialect, wanted, seen)
+        try await report(cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
         if !seen.missing.isEmpty || wanted.faultyRepositories.contains(where: \.fault.isTemporary) {
             return .again(after: min(pause, missingPause))
         }
         return .again(after: pause)
     }
 
+    /// Its pods and Services would have the names of the other's.
+    private func refuse(
+        _ dialect: DialectCaches, beside other: any ClusterManifest
+    ) async throws(KubernetesError) {
+        guard let cluster = dialect.cluster(key), !cluster.object.isBeingDeleted else { return }
+        let refusal = Refusal(
+            "NameTaken", "there is a cluster of this name already, \(other.object.kind) '\(key)': choose another name")
+        try await report(
+            cluster, dialect,
+            ClusterReport(wanted: nil, refusal: refusal, observation: ClusterObservation(), now: context.now()))
+    }
+
     // MARK: Seeing
 
-    private func observation(_ cluster: StackGresCluster) -> ClusterObservation {
+    private func observation(_ cluster: any ClusterManifest, _ dialect: DialectCaches) -> ClusterObservation {
         var seen = ClusterObservation()
         seen.pods = context.pods(of: key, .database).map(ClusterObservation.pod).sorted { $0.name < $1.name }
         let answer = context.watch[key]
         seen.status = answer.status
         seen.statusError = answer.error
-        for entry in cluster.object["status", "permafrost", "repositories"]?.elements ?? [] {
-            if let number = entry["key"]?.integer, let state = entry["schedule"].flatMap({ ScheduleState($0) }) {
-                seen.schedules[number] = state
-            }
-        }
-        let ended = context.backups(of: key).filter { $0.isFinished && !$0.isCopy }
+        seen.schedules = cluster.schedules
+        let ended = context.backups(of: key, dialect).filter { $0.isFinished && !$0.isCopy }
         seen.backups = ended.map { backup in
             ClusterObservation.LastBackup(
                 name: backup.object.name, repository: backup.repositoryKey ?? 1, label: backup.label,
@@ -158,7 +166,7 @@ struct ClusterReconciler {
             context.logger.notice("cluster '\(key)': stanza '\(OperatorNames.stanza)' was made")
         } catch {
             context.logger.warning("cluster '\(key)': the stanza could not be made: \(error.message)")
-            if let object = context.caches.clusters[key] {
+            if let object = context.cluster(key)?.object {
                 await context.events.record(.warning, "StanzaFailed", error.message, about: object)
             }
         }
@@ -182,14 +190,16 @@ struct ClusterReconciler {
 
     // MARK: Telling
 
-    private func report(_ status: StackGresStatus) async throws(KubernetesError) {
-        guard let changes = status.changes() else { return }
+    private func report(
+        _ cluster: any ClusterManifest, _ dialect: DialectCaches, _ report: ClusterReport
+    ) async throws(KubernetesError) {
+        guard let change = cluster.status(report) else { return }
         _ = try await context.client.patch(
-            StackGres.clusters, namespace: key.namespace, name: key.name, ["status": changes.patch], .status)
-        for condition in changes.news where !condition.message.isEmpty {
+            dialect.dialect.clusters, namespace: key.namespace, name: key.name, ["status": change.patch], .status)
+        for condition in change.news where !condition.message.isEmpty {
             await context.events.record(
                 condition.isGood || condition.state == .unknown ? .normal : .warning, condition.reason,
-                condition.message, about: status.cluster.object)
+                condition.message, about: cluster.object)
         }
     }
 
@@ -197,31 +207,26 @@ struct ClusterReconciler {
 
     /// - Returns: when to look again.
     private func keepSchedules(
-        _ cluster: StackGresCluster, _ wanted: DatabaseCluster, _ seen: inout ClusterObservation
+        _ cluster: any ClusterManifest, _ dialect: DialectCaches, _ wanted: DatabaseCluster,
+        _ seen: inout ClusterObservation
     ) async throws(KubernetesError) -> Duration {
-        let own = context.backups(of: key).filter { !$0.isCopy }
-        let first = wanted.repositories.first?.key ?? 1
-        var made: [Int: Int64] = [:]
-        var busy: Set<Int> = []
-        var filled: Set<Int> = []
-        for backup in own {
-            let repository = backup.repositoryKey ?? first
-            if let time = backup.scheduledTime { made[repository] = max(made[repository] ?? 0, time) }
-            if !backup.isFinished, backup.scheduledTime != nil { busy.insert(repository) }
-            if backup.phase != .failed { filled.insert(repository) }
+        var past = SchedulePlan.Past()
+        for backup in context.backups(of: key, dialect) where !backup.isCopy {
+            guard let repository = backup.repositoryKey ?? wanted.firstRepository else { continue }
+            let place = ScheduleKey(repository, backup.kind)
+            if let time = backup.scheduledTime { past.made[place] = max(past.made[place] ?? 0, time) }
+            if !backup.isFinished, backup.scheduledTime != nil { past.busy.insert(place) }
+            if backup.phase != .failed { past.filled.insert(repository) }
         }
         for repository in seen.status?.repositories ?? [] where !repository.backups.isEmpty {
-            filled.insert(repository.key)
+            past.filled.insert(repository.key)
         }
-        let now = context.now()
         let plan = SchedulePlan(
-            wanted.repositories, zones: context.zone, known: seen.schedules, made: made, busy: busy, filled: filled,
-            now: now)
+            wanted.repositories, zones: context.zone, known: seen.schedules, past: past, now: context.now())
         for due in plan.due {
-            let backup = StackGresBackup.scheduled(
-                cluster: key, repository: due.repository, at: due.time, wasMissed: due.wasMissed)
+            let backup = dialect.dialect.scheduledBackup(of: cluster, due)
             do throws(KubernetesError) {
-                _ = try await context.client.create(StackGres.backups, backup)
+                _ = try await context.client.create(dialect.dialect.backups, backup)
             } catch {
                 // Made before, by a run that ended before it could say so.
                 if !error.isAlreadyExists { throw error }
@@ -230,7 +235,7 @@ struct ClusterReconciler {
             if due.wasMissed {
                 await context.events.record(
                     .normal, "MissedBackupMade",
-                    "the backup of \(ServiceTime.rfc3339(due.time)) was not made then: SGBackup '\(backup.name)' makes up for it",
+                    "the backup of \(ServiceTime.rfc3339(due.time)) was not made then: \(backup.kind) '\(backup.name)' makes up for it",
                     about: cluster.object)
             }
         }
@@ -241,20 +246,21 @@ struct ClusterReconciler {
 
     /// Backups that retention has removed from the repository go here too.
     private func removeExpired(
-        _ cluster: StackGresCluster, _ seen: ClusterObservation
+        _ dialect: DialectCaches, _ wanted: DatabaseCluster, _ seen: ClusterObservation
     ) async throws(KubernetesError) {
-        guard let status = seen.status, let elements = try? cluster.elements() else { return }
-        for backup in context.backups(of: key) where backup.phase == .completed && !backup.object.isBeingDeleted {
+        guard let status = seen.status else { return }
+        let type = dialect.dialect.backups
+        for backup in context.backups(of: key, dialect)
+        where backup.phase == .completed && !backup.object.isBeingDeleted {
             guard let label = backup.label, let end = backup.endTime,
-                let element = elements.first(where: { $0.path == backup.path }),
-                let repository = status[element.key], repository.isReady, repository.looked > end,
-                let storage = context.caches.storages[ObjectKey(namespace: key.namespace, name: element.storage)],
-                backup.isStored(in: storage["spec"] ?? [:]), !repository.backups.contains(where: { $0.label == label })
+                let place = wanted.repositories.first(where: { backup.isStored(in: $0.location) }),
+                let repository = status[place.key], repository.isReady, repository.looked > end,
+                !repository.backups.contains(where: { $0.label == label })
             else { continue }
             let object = backup.object
             if object.finalizers.contains(OperatorNames.finalizer) {
                 _ = try await context.client.patch(
-                    StackGres.backups, namespace: object.namespace, name: object.name,
+                    type, namespace: object.namespace, name: object.name,
                     [
                         "metadata": [
                             "resourceVersion": .text(object.resourceVersion ?? ""),
@@ -264,23 +270,9 @@ struct ClusterReconciler {
                     ])
             }
             try await context.client.delete(
-                StackGres.backups, namespace: object.namespace, name: object.name,
+                type, namespace: object.namespace, name: object.name,
                 DeleteOptions(propagation: .background, uid: object.uid))
-            context.logger.info("SGBackup '\(object.key)' goes: retention has removed \(label)")
-        }
-    }
-}
-
-extension StackGresStatus {
-    /// Whether a number or a path of a repository is not in the status yet.
-    var givesPlaces: Bool {
-        guard let elements = try? cluster.elements() else { return false }
-        let known = cluster.object["status", "permafrost", "repositories"]?.elements ?? []
-        return elements.contains { element in
-            !known.contains {
-                $0["key"]?.integer == element.key && $0["sgObjectStorage"]?.string == element.storage
-                    && $0["path"]?.string == element.path
-            }
+            context.logger.info("\(type.kind) '\(object.key)' goes: retention has removed \(label)")
         }
     }
 }

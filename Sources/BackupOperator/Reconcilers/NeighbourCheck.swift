@@ -2,41 +2,66 @@ package import BackupModel
 import HTTP
 package import KubernetesClient
 
-/// Two operators for the same objects undo each other's work: beside StackGres' own this one does not start.
+/// Which dialects the cluster knows. Two operators for the same objects undo each other's work: beside the original of a
+/// dialect this one does not start.
 package struct NeighbourCheck: Sendable {
     private let client: KubernetesClient
     private let settings: OperatorSettings
+
+    private static let dialects: [any Dialect] = [StackGresDialect()]
 
     package init(_ client: KubernetesClient, _ settings: OperatorSettings) {
         self.client = client
         self.settings = settings
     }
 
-    /// - Throws: `.config` with what was found, or that the resources are not defined.
-    package func run() async throws(BackupError) {
-        let name = "\(StackGres.clusters.plural).\(StackGres.group)"
+    /// - Throws: `.config` with what was found, or that no resource is defined.
+    package func run() async throws(BackupError) -> [any Dialect] {
+        var known: [any Dialect] = []
+        do throws(KubernetesError) {
+            for dialect in Self.dialects where try await isServed(dialect.clusters) { known.append(dialect) }
+        } catch {
+            throw error.error
+        }
+        guard !known.isEmpty else {
+            let names = Self.dialects.map { "'\($0.clusters)'" }.joined(separator: " nor ")
+            throw BackupError(
+                .config, "the cluster does not know \(names)",
+                hint: "apply the definitions first: 'kubectl apply --server-side -k deploy/crds/stackgres'")
+        }
+        for dialect in known { try await checkConversion(dialect.clusters) }
+        return known
+    }
+
+    private func isServed(_ type: ResourceType) async throws(KubernetesError) -> Bool {
+        do throws(KubernetesError) {
+            // Of no object: whether it is answered at all.
+            _ = try await client.list(
+                type, namespace: settings.watchedNamespaces.first, Selection(labels: [.exists(OperatorNames.probe)]))
+            return true
+        } catch {
+            if error.isNotFound { return false }
+            throw error
+        }
+    }
+
+    /// The original of StackGres converts versions by its own web hook, of which we have none.
+    private func checkConversion(_ type: ResourceType) async throws(BackupError) {
         let definition: KubernetesObject?
         do throws(KubernetesError) {
-            definition = try await client.find(.customResourceDefinitions, name: name)
+            definition = try await client.find(.customResourceDefinitions, name: type.description)
         } catch {
             // An operator of single namespaces may not look.
             if error.isForbidden { return }
             throw error.error
         }
-        guard let definition else {
-            throw BackupError(
-                .config, "the cluster does not know '\(name)'",
-                hint: "apply the definitions first: 'kubectl apply --server-side -k deploy/crds/stackgres'")
-        }
-        // The original's versions are converted by its own web hook, of which we have none.
-        if definition["spec", "conversion", "strategy"]?.string == "Webhook" {
-            let service = definition["spec", "conversion", "webhook", "clientConfig", "service"]
-            throw BackupError(
-                .config,
-                "'\(name)' belongs to another operator: its versions are converted by Service "
-                    + "'\(service?["namespace"]?.string ?? "?")/\(service?["name"]?.string ?? "?")'",
-                hint: "remove that operator first, but not its definitions: the objects would go with them")
-        }
+        guard let definition, definition["spec", "conversion", "strategy"]?.string == "Webhook" else { return }
+        let service = definition["spec", "conversion", "webhook", "clientConfig", "service"]
+        throw BackupError(
+            .config,
+            "'\(type)' belongs to another operator: its versions are converted by Service "
+                + "'\(service?["namespace"]?.string ?? "?")/\(service?["name"]?.string ?? "?")'",
+            hint: "remove that operator first, but not its definitions: the objects would go with them")
     }
 }
 

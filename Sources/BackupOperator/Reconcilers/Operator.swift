@@ -17,17 +17,17 @@ package final class Operator: Sendable {
     private static let workers = 8
 
     package init(
-        _ settings: OperatorSettings, _ client: KubernetesClient, agents: (OperatorCaches) -> any ClusterAgents,
-        logger: Logger, now: @escaping @Sendable () -> Int64
+        _ settings: OperatorSettings, _ client: KubernetesClient, _ dialects: [any Dialect],
+        agents: (OperatorCaches) -> any ClusterAgents, logger: Logger, now: @escaping @Sendable () -> Int64
     ) {
         let changes = Changes()
         let caches = OperatorCaches(
-            client, namespaces: settings.watchedNamespaces,
+            client, dialects, namespaces: settings.watchedNamespaces, backOff: settings.backOff,
             changed: { type, change in changes.take.withLock { $0 }?(type, change) },
             failed: { type, error in
                 if let error { logger.warning("no news of \(type): \(error.message)") }
             })
-        let queue = KeyedWorkQueue<WorkKey>(workers: Self.workers)
+        let queue = KeyedWorkQueue<WorkKey>(workers: Self.workers, backOff: settings.backOff)
         let agents = agents(caches)
         let watch = ClusterWatch(
             agents, settings,
@@ -42,9 +42,12 @@ package final class Operator: Sendable {
             },
             changed: { cluster in
                 queue.add(.cluster(cluster))
-                for backup in caches.backups.objects(namespace: cluster.namespace)
-                where StackGresBackup(backup).cluster == cluster && !StackGresBackup(backup).isFinished {
-                    queue.add(.backup(backup.key))
+                for known in caches.dialects {
+                    for object in known.backups.objects(namespace: cluster.namespace) {
+                        let backup = known.dialect.backup(object)
+                        guard backup.cluster == cluster, !backup.isFinished else { continue }
+                        queue.add(.backup(known.dialect.backups, object.key))
+                    }
                 }
             })
         context = OperatorContext(
@@ -60,7 +63,7 @@ package final class Operator: Sendable {
     package var isReady: Bool { isFilled.load(ordering: .relaxed) }
 
     /// Clusters that are known, and what waits for a worker.
-    package var counts: (clusters: Int, queued: Int) { (context.caches.clusters.count, context.queue.count) }
+    package var counts: (clusters: Int, queued: Int) { (context.caches.dialects.reduce(0) { $0 + $1.clusters.count }, context.queue.count) }
 
     package func run() async throws {
         let context = context
@@ -86,7 +89,9 @@ package final class Operator: Sendable {
             switch key {
             case .cluster(let cluster):
                 return try await ClusterReconciler(context: context, key: cluster).reconcile()
-            case .backup(let backup): return try await BackupReconciler(context: context, key: backup).reconcile()
+            case .backup(let type, let backup):
+                guard let dialect = context.dialect(type) else { return .done }
+                return try await BackupReconciler(context: context, dialect: dialect, key: backup).reconcile()
             }
         } catch {
             // What it was about has gone meanwhile.
@@ -94,26 +99,24 @@ package final class Operator: Sendable {
             // Somebody else was faster: what has changed comes by the watch.
             if error.isConflict { return .again(after: .milliseconds(200)) }
             context.logger.warning("\(described(key)): \(error.message)")
-            if error.isInvalid || error.status == nil || error.isForbidden,
-                let object = context.caches.cache(of: place(key).type)?[place(key).key]
-            {
+            if error.isInvalid || error.status == nil || error.isForbidden, let object = object(key, context) {
                 await context.events.record(.warning, "ReconcileFailed", error.message, about: object)
             }
             return .failed
         }
     }
 
-    private static func place(_ key: WorkKey) -> (type: ResourceType, key: ObjectKey) {
+    private static func object(_ key: WorkKey, _ context: OperatorContext) -> KubernetesObject? {
         switch key {
-        case .cluster(let key): (StackGres.clusters, key)
-        case .backup(let key): (StackGres.backups, key)
+        case .cluster(let key): context.cluster(key)?.object
+        case .backup(let type, let key): context.caches.cache(of: type)?[key]
         }
     }
 
     private static func described(_ key: WorkKey) -> String {
         switch key {
         case .cluster(let key): "cluster '\(key)'"
-        case .backup(let key): "backup '\(key)'"
+        case .backup(let type, let key): "\(type.kind) '\(key)'"
         }
     }
 
@@ -121,70 +124,54 @@ package final class Operator: Sendable {
 
     private static func note(_ type: ResourceType, _ change: ObjectChange, _ context: OperatorContext) {
         let queue = context.queue
-        switch type {
-        case StackGres.clusters:
-            queue.add(.cluster(change.key))
-            if change.new == nil {
-                context.watch.forget(change.key)
-                context.agents.forget(change.key)
+        if let known = context.dialect(type) {
+            if type == known.dialect.clusters {
+                clusterChanged(change, context)
+            } else {
+                backupChanged(change, known, context)
             }
-            // A cluster that others begin from, or wait for.
-            if change.old == nil {
-                for backup in context.backups(of: change.key) where !backup.isFinished {
-                    queue.add(.backup(backup.object.key))
-                }
-            }
-        case StackGres.backups:
-            queue.add(.backup(change.key))
-            guard let object = change.new ?? change.old else { return }
-            let backup = StackGresBackup(object)
-            queue.add(.cluster(backup.cluster))
-            if isNews(change) { restoring(from: change.key, context) }
-        case StackGres.storages:
-            for cluster in context.caches.clusters.objects(namespace: change.key.namespace)
-            where uses(cluster, storage: change.key.name) {
-                queue.add(.cluster(cluster.key))
-            }
-        case .secrets:
-            secretChanged(change, context)
-        default:
-            guard let object = change.new ?? change.old, let name = object.labels[OperatorNames.cluster] else { return }
-            queue.add(.cluster(ObjectKey(namespace: object.namespace, name: name)))
-            if type == .jobs || type == .pods { backupOf(object, context) }
-        }
-    }
-
-    /// Whether a status changed in what others wait for.
-    private static func isNews(_ change: ObjectChange) -> Bool {
-        change.old.map { StackGresBackup($0).phase } != change.new.map { StackGresBackup($0).phase }
-    }
-
-    private static func restoring(from backup: ObjectKey, _ context: OperatorContext) {
-        for cluster in context.caches.clusters.objects(namespace: backup.namespace)
-        where cluster["spec", "initialData", "restore", "fromBackup", "name"]?.string == backup.name {
-            context.queue.add(.cluster(cluster.key))
-        }
-    }
-
-    private static func uses(_ cluster: KubernetesObject, storage: String) -> Bool {
-        (cluster["spec", "configurations", "backups"]?.elements ?? []).contains {
-            $0["sgObjectStorage"]?.string == storage
-        }
-    }
-
-    private static func secretChanged(_ change: ObjectChange, _ context: OperatorContext) {
-        if let object = change.new ?? change.old, let name = object.labels[OperatorNames.cluster] {
-            context.queue.add(.cluster(ObjectKey(namespace: object.namespace, name: name)))
             return
         }
-        let storages = context.caches.storages.objects(namespace: change.key.namespace).filter { storage in
-            guard let location = try? StackGresStorage(storage["spec"] ?? [:]).location(path: "") else { return false }
-            return location.secretNames.contains(change.key.name)
+        if let object = change.new ?? change.old, let name = object.labels[OperatorNames.cluster] {
+            queue.add(.cluster(ObjectKey(namespace: object.namespace, name: name)))
+            if type == .jobs || type == .pods { backupOf(object, context) }
+            return
         }
-        for storage in storages {
-            for cluster in context.caches.clusters.objects(namespace: change.key.namespace)
-            where uses(cluster, storage: storage.name) {
-                context.queue.add(.cluster(cluster.key))
+        referenceChanged(type, change.key, context)
+    }
+
+    private static func clusterChanged(_ change: ObjectChange, _ context: OperatorContext) {
+        context.queue.add(.cluster(change.key))
+        if change.new == nil, context.cluster(change.key) == nil {
+            context.watch.forget(change.key)
+            context.agents.forget(change.key)
+        }
+        // A cluster that backups wait for.
+        guard change.old == nil else { return }
+        for known in context.caches.dialects {
+            for backup in context.backups(of: change.key, known) where !backup.isFinished {
+                context.queue.add(.backup(known.dialect.backups, backup.object.key))
+            }
+        }
+    }
+
+    private static func backupChanged(_ change: ObjectChange, _ known: DialectCaches, _ context: OperatorContext) {
+        context.queue.add(.backup(known.dialect.backups, change.key))
+        guard let object = change.new ?? change.old else { return }
+        context.queue.add(.cluster(known.dialect.backup(object).cluster))
+        // What others wait for.
+        if change.old.map({ known.dialect.backup($0).phase }) != change.new.map({ known.dialect.backup($0).phase }) {
+            referenceChanged(known.dialect.backups, change.key, context)
+        }
+    }
+
+    /// An object that clusters may name.
+    private static func referenceChanged(_ type: ResourceType, _ key: ObjectKey, _ context: OperatorContext) {
+        let find = context.lookup(key.namespace)
+        for known in context.caches.dialects {
+            for object in known.clusters.objects(namespace: key.namespace)
+            where known.dialect.cluster(object).refers(to: type, key.name, find) {
+                context.queue.add(.cluster(object.key))
             }
         }
     }
@@ -192,11 +179,10 @@ package final class Operator: Sendable {
     /// Jobs belong to backups, and pods to Jobs.
     private static func backupOf(_ object: KubernetesObject, _ context: OperatorContext) {
         for owner in object.ownerReferences {
-            if owner.kind == StackGres.backups.kind {
-                context.queue.add(.backup(ObjectKey(namespace: object.namespace, name: owner.name)))
-            } else if owner.kind == "Job",
-                let job = context.caches.jobs[ObjectKey(namespace: object.namespace, name: owner.name)]
-            {
+            let key = ObjectKey(namespace: object.namespace, name: owner.name)
+            if let known = context.caches.dialects.first(where: { $0.dialect.backups.kind == owner.kind }) {
+                context.queue.add(.backup(known.dialect.backups, key))
+            } else if owner.kind == "Job", let job = context.caches.jobs[key] {
                 backupOf(job, context)
             }
         }

@@ -1,11 +1,9 @@
 package import KubernetesClient
-import RepositoryStorage
+package import RepositoryStorage
 
 /// What the operator watches: users' objects as they are, its own without what it wrote there itself.
 package final class OperatorCaches: Sendable {
-    let clusters: CacheSet
-    let backups: CacheSet
-    let storages: CacheSet
+    let dialects: [DialectCaches]
     /// Of users, by name alone: what is in them is asked for when it is needed.
     let secrets: CacheSet
     /// That carry our label.
@@ -21,7 +19,7 @@ package final class OperatorCaches: Sendable {
     let roleBindings: CacheSet
 
     package init(
-        _ client: KubernetesClient, namespaces: [String],
+        _ client: KubernetesClient, _ dialects: [any Dialect], namespaces: [String], backOff: RetryPolicy,
         changed: @escaping @Sendable (ResourceType, ObjectChange) -> Void,
         failed: @escaping @Sendable (ResourceType, KubernetesError?) -> Void
     ) {
@@ -31,6 +29,7 @@ package final class OperatorCaches: Sendable {
         ) -> CacheSet {
             CacheSet(type, client, namespaces: namespaces) { options in
                 options.selection = Selection(labels: labels)
+                options.backOff = backOff
                 options.reduce = { object in
                     object["metadata", "managedFields"] = nil
                     reduce(&object)
@@ -47,9 +46,11 @@ package final class OperatorCaches: Sendable {
             object["subjects"] = nil
             object["subsets"] = nil
         }
-        clusters = caches(StackGres.clusters)
-        backups = caches(StackGres.backups)
-        storages = caches(StackGres.storages)
+        self.dialects = dialects.map { dialect in
+            DialectCaches(
+                dialect: dialect, clusters: caches(dialect.clusters), backups: caches(dialect.backups),
+                references: dialect.references.map { caches($0) })
+        }
         secrets = caches(.secrets, [], withoutContent)
         statefulSets = caches(.statefulSets, ours, withoutContent)
         deployments = caches(.deployments, ours, withoutContent)
@@ -64,10 +65,9 @@ package final class OperatorCaches: Sendable {
     }
 
     var all: [CacheSet] {
-        [
-            clusters, backups, storages, secrets, statefulSets, deployments, jobs, pods, configMaps, services,
-            endpoints,
-            accounts, roles, roleBindings,
+        dialects.flatMap { [$0.clusters, $0.backups] + $0.references } + [
+            secrets, statefulSets, deployments, jobs, pods, configMaps, services, endpoints, accounts, roles,
+            roleBindings,
         ]
     }
 
@@ -84,6 +84,17 @@ package final class OperatorCaches: Sendable {
     package func waitUntilFilled() async throws {
         for set in all { try await set.waitUntilFilled() }
     }
+}
+
+/// The objects of one dialect.
+package struct DialectCaches: Sendable {
+    package let dialect: any Dialect
+    let clusters: CacheSet
+    let backups: CacheSet
+    let references: [CacheSet]
+
+    func cluster(_ key: ObjectKey) -> (any ClusterManifest)? { clusters[key].map { dialect.cluster($0) } }
+    func backup(_ key: ObjectKey) -> (any BackupManifest)? { backups[key].map { dialect.backup($0) } }
 }
 
 /// Caches of one type in some namespaces, or in all.

@@ -66,14 +66,35 @@ final class OperatorContext: Sendable {
             [.equals(OperatorNames.cluster, cluster.name), .equals(OperatorNames.part, part.rawValue)])
     }
 
-    /// In its namespace, and the copies in others.
-    func backups(of cluster: ObjectKey) -> [StackGresBackup] {
-        caches.backups.objects().map { StackGresBackup($0) }.filter { $0.cluster == cluster }
+    /// The dialect of a type.
+    func dialect(_ type: ResourceType) -> DialectCaches? {
+        caches.dialects.first { $0.dialect.clusters == type || $0.dialect.backups == type }
+    }
+
+    /// The dialects that have a cluster of a name; the objects of two would be the same, so that the older one counts.
+    func dialects(with cluster: ObjectKey) -> [DialectCaches] {
+        let found = caches.dialects.compactMap { dialect in dialect.clusters[cluster].map { (dialect, $0) } }
+        if found.count < 2 { return found.map(\.0) }
+        return found.sorted { ($0.1.creationTime ?? 0, $0.1.uid) < ($1.1.creationTime ?? 0, $1.1.uid) }.map(\.0)
+    }
+
+    func cluster(_ key: ObjectKey) -> (any ClusterManifest)? { dialects(with: key).first?.cluster(key) }
+
+    /// Users' objects by type and name.
+    func lookup(_ namespace: String?) -> ObjectLookup {
+        { [caches] type, name in caches.cache(of: type)?[ObjectKey(namespace: namespace, name: name)] }
+    }
+
+    /// In its namespace, and the copies in others; of one dialect, or of all.
+    func backups(of cluster: ObjectKey, _ dialect: DialectCaches? = nil) -> [any BackupManifest] {
+        (dialect.map { [$0] } ?? caches.dialects).flatMap { known in
+            known.backups.objects().map { known.dialect.backup($0) }.filter { $0.cluster == cluster }
+        }
     }
 }
 
 /// What is worked on.
 package enum WorkKey: Hashable, Sendable {
     case cluster(ObjectKey)
-    case backup(ObjectKey)
+    case backup(ResourceType, ObjectKey)
 }

@@ -1,5 +1,20 @@
 import HTTP
 
+/// Which schedule of a cluster.
+package struct ScheduleKey: Sendable, Hashable, Comparable {
+    package var repository: Int
+    package var kind: WantedSchedule.Kind
+
+    package init(_ repository: Int, _ kind: WantedSchedule.Kind) {
+        self.repository = repository
+        self.kind = kind
+    }
+
+    package static func < (one: ScheduleKey, other: ScheduleKey) -> Bool {
+        (one.repository, one.kind) < (other.repository, other.kind)
+    }
+}
+
 /// What is remembered of a schedule, in the cluster's status.
 package struct ScheduleState: Sendable, Equatable {
     /// The schedule and its zone as they were written; another one begins anew.
@@ -31,7 +46,7 @@ package struct ScheduleState: Sendable, Equatable {
 /// Which backups are due now, and when to look again. A value: the clock is asked elsewhere.
 package struct SchedulePlan: Sendable, Equatable {
     package struct Due: Sendable, Equatable {
-        package var repository: Int
+        package var key: ScheduleKey
         /// Seconds since 1970.
         package var time: Int64
         /// It was not made when it was due.
@@ -40,44 +55,80 @@ package struct SchedulePlan: Sendable, Equatable {
         package var isFirst: Bool
     }
 
+    /// What the backups that there are say of it.
+    package struct Past: Sendable, Equatable {
+        /// The newest time that a backup was made for.
+        package var made: [ScheduleKey: Int64] = [:]
+        /// One of them has not ended: the next is made after it.
+        package var busy: Set<ScheduleKey> = []
+        /// Repositories in which there is a backup, or will be.
+        package var filled: Set<Int> = []
+
+        package init() {}
+
+        fileprivate func newest(in repository: Int) -> Int64? {
+            made.filter { $0.key.repository == repository }.values.max()
+        }
+
+        fileprivate func isBusy(_ repository: Int) -> Bool { busy.contains { $0.repository == repository } }
+    }
+
     package var due: [Due] = []
-    package var states: [Int: ScheduleState] = [:]
+    package var states: [ScheduleKey: ScheduleState] = [:]
     /// Seconds since 1970; nil when nothing is scheduled.
     package var next: Int64?
 
     /// So much later is late.
     private static let lateness: Int64 = 60
+    /// Before a first backup that failed is tried again where no schedule brings another.
+    private static let firstPause: Int64 = 600
 
-    /// - Parameters:
-    ///   - known: as the status has it.
-    ///   - made: of each repository the newest time that a backup was made for, as the backups themselves say.
-    ///   - busy: repositories that have a backup which has not ended: the next is made after it.
-    ///   - filled: repositories in which there is a backup.
+    /// - Parameter known: as the status has it.
     package init(
-        _ repositories: [WantedRepository], zones: (String?) -> TimeZone?, known: [Int: ScheduleState],
-        made: [Int: Int64], busy: Set<Int>, filled: Set<Int>, now: Int64
+        _ repositories: [WantedRepository], zones: (String?) -> TimeZone?, known: [ScheduleKey: ScheduleState],
+        past: Past, now: Int64
     ) {
         for repository in repositories {
-            guard let schedule = repository.schedules.first, let zone = zones(schedule.timeZone) else { continue }
-            let text = schedule.text + (schedule.timeZone.map { " \($0)" } ?? "")
-            var state = known[repository.key] ?? ScheduleState(text: text, since: now)
-            if state.text != text { state = ScheduleState(text: text, since: now) }
-            let anchor = max(state.since, state.last ?? state.since, made[repository.key] ?? state.since)
-            let isFirst = !filled.contains(repository.key) && made[repository.key] == nil && state.last == nil
-            if !busy.contains(repository.key) {
-                if isFirst {
-                    due.append(Due(repository: repository.key, time: now, wasMissed: false, isFirst: true))
-                    state.last = now
-                } else if let time = schedule.cron.last(after: anchor, until: now, in: zone) {
-                    due.append(
-                        Due(
-                            repository: repository.key, time: time, wasMissed: now - time > Self.lateness,
-                            isFirst: false))
-                    state.last = time
-                }
+            let schedules = repository.schedules.sorted { $0.type < $1.type }
+                .map { (schedule: $0, key: ScheduleKey(repository.key, $0.type)) }
+            for (schedule, key) in schedules {
+                let text = schedule.text + (schedule.timeZone.map { " \($0)" } ?? "")
+                let state = known[key] ?? ScheduleState(text: text, since: now)
+                states[key] = state.text == text ? state : ScheduleState(text: text, since: now)
             }
-            states[repository.key] = state
-            if let time = schedule.cron.next(after: now, in: zone) { next = min(next ?? time, time) }
+            if isFirst(repository, past, now) {
+                due.append(
+                    Due(key: ScheduleKey(repository.key, .full), time: now, wasMissed: false, isFirst: true))
+                // Whatever is due with it is in it.
+                for (_, key) in schedules { states[key]?.last = now }
+            }
+            for (schedule, key) in schedules {
+                guard let zone = zones(schedule.timeZone), let state = states[key] else {
+                    states[key] = nil
+                    continue
+                }
+                let anchor = max(state.since, state.last ?? state.since, past.made[key] ?? state.since)
+                if !past.busy.contains(key), let time = schedule.cron.last(after: anchor, until: now, in: zone) {
+                    due.append(Due(key: key, time: time, wasMissed: now - time > Self.lateness, isFirst: false))
+                    states[key]?.last = time
+                }
+                if let time = schedule.cron.next(after: now, in: zone) { note(time) }
+            }
         }
     }
+
+    private mutating func isFirst(_ repository: WantedRepository, _ past: Past, _ now: Int64) -> Bool {
+        guard repository.beginsWithBackup, !past.filled.contains(repository.key), !past.isBusy(repository.key) else {
+            return false
+        }
+        guard let newest = past.newest(in: repository.key) else {
+            return repository.schedules.allSatisfy { states[ScheduleKey(repository.key, $0.type)]?.last == nil }
+        }
+        // One that failed: the schedule brings the next, if there is one.
+        guard repository.schedules.isEmpty else { return false }
+        if now - newest < Self.firstPause { note(newest + Self.firstPause) }
+        return now - newest >= Self.firstPause
+    }
+
+    private mutating func note(_ time: Int64) { next = min(next ?? time, time) }
 }

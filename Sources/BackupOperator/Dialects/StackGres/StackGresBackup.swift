@@ -1,14 +1,11 @@
 package import HTTP
 package import KubernetesClient
 
-/// An `SGBackup`: what is asked for, and what its status says.
-package struct StackGresBackup: Sendable {
-    package enum Phase: String, Sendable {
-        case pending = "Pending"
-        case running = "Running"
-        case completed = "Completed"
-        case failed = "Failed"
-    }
+/// An `SGBackup`: always a full backup, which is kept unless it is handed to retention.
+package struct StackGresBackup: BackupManifest {
+    private static let phases: [String: BackupPhase] = [
+        "Pending": .pending, "Running": .running, "Completed": .completed, "Failed": .failed,
+    ]
 
     package let object: KubernetesObject
 
@@ -16,15 +13,12 @@ package struct StackGresBackup: Sendable {
 
     private var status: ServiceJSON? { object["status"] }
 
-    package var phase: Phase? { StackGres.text(status, "process", "status").flatMap { Phase(rawValue: $0) } }
-    package var isFinished: Bool { phase == .completed || phase == .failed }
+    package var phase: BackupPhase? { StackGres.text(status, "process", "status").flatMap { Self.phases[$0] } }
     package var failure: String? { StackGres.text(status, "process", "failure") }
     package var jobPod: String? { StackGres.text(status, "process", "jobPod") }
 
-    /// The engine's name of the backup.
     package var label: String? { StackGres.text(status, "internalName") }
     package var path: String? { StackGres.text(status, "backupPath") }
-    /// Seconds since 1970.
     package var endTime: Int64? { StackGres.text(status, "process", "timing", "end").flatMap(ServiceTime.parseISO8601) }
 
     package var major: Int? {
@@ -33,14 +27,20 @@ package struct StackGresBackup: Sendable {
         }
     }
 
-    /// Whether retention may remove it.
-    package var isManaged: Bool { object["spec", "managedLifecycle"]?.bool ?? false }
-    /// The same, as the repository has it; nil before it is there.
-    package var isStoredManaged: Bool? { object["status", "process", "managedLifecycle"]?.bool }
+    package var isHeld: Bool { object["spec", "managedLifecycle"]?.bool != true }
+    package var isStoredHeld: Bool? { object["status", "process", "managedLifecycle"]?.bool.map { !$0 } }
+    package var isLeftAlone: Bool { object.annotations[StackGres.reconciliationPause] == "true" }
+    package var isOwnerOfData: Bool { true }
+    package var kind: WantedSchedule.Kind { .full }
+    package var options: [(name: String, value: String)] { [] }
+    package var refusal: Refusal? { nil }
+    package var jobLabels: [String: String] {
+        ["stackgres.io/backup-name": String(object.name.prefix(63)), "stackgres.io/backup": "true"]
+    }
     package var timeoutSeconds: Int? { object["spec", "timeout"]?.integer.flatMap { $0 > 0 ? $0 : nil } }
     package var retries: Int? { object["spec", "maxRetries"]?.integer.map { max(0, $0) } }
 
-    /// A copy of another namespace's backup (`namespace.cluster`): nothing is run for it.
+    /// Of another namespace: `namespace.cluster`.
     package var isCopy: Bool { (StackGres.text(object["spec"], "sgCluster") ?? "").contains(".") }
 
     package var cluster: ObjectKey {
@@ -53,32 +53,15 @@ package struct StackGresBackup: Sendable {
 
     package var storage: ServiceJSON? { object["status", "sgBackupConfig", "storage"] }
 
-    /// Where its data is; nil before that is in its status.
     package func location() throws(Refusal) -> RepositoryLocation? {
         guard let storage, let path else { return nil }
         return try StackGresStorage(storage).location(path: path)
     }
 
-    /// When it was due, in seconds since 1970; nil for one that somebody asked for.
     package var scheduledTime: Int64? {
         object.annotations[OperatorNames.scheduledTime].flatMap(ServiceTime.parseISO8601)
     }
-    /// The repository that it goes to; nil: the first.
     package var repositoryKey: Int? { object.annotations[OperatorNames.repository].flatMap { Int($0) } }
-
-    /// Whether both are the same backup in the same place.
-    package func isSameData(as other: StackGresBackup) -> Bool {
-        guard label != nil, label == other.label, let storage = other.storage else { return false }
-        return path == other.path && isStored(in: storage)
-    }
-
-    /// Whether its data is where a storage leads now; what else has changed there is of no matter.
-    package func isStored(in storage: ServiceJSON) -> Bool {
-        guard let path, let own = try? location(),
-            let other = try? StackGresStorage(storage).location(path: path)
-        else { return false }
-        return own.identity == other.identity
-    }
 
     /// Scheduled backups of one time have one name: to make it twice is impossible.
     package static func scheduled(
@@ -99,5 +82,71 @@ package struct StackGresBackup: Sendable {
         if wasMissed { object.annotations[OperatorNames.missed] = "true" }
         object["spec"] = ["sgCluster": .text(cluster.name), "managedLifecycle": true]
         return object
+    }
+
+    // MARK: Status
+
+    package func status(_ progress: BackupProgress) -> ServiceJSON {
+        switch progress {
+        case .waiting: return phase == nil ? ["process": ["status": "Pending"]] : [:]
+        case .begun(let repository, _, _):
+            var status: ServiceJSON = ["process": ["status": "Running", "failure": .null]]
+            // Written once: a copy of it is what a restore goes by.
+            if storage == nil { status = status.merging(repository.record) }
+            return status
+        case .running(_, let pod):
+            guard phase != .running || jobPod != pod else { return [:] }
+            return process("Running", pod)
+        case .completed(let facts): return completed(facts)
+        case .failed(let message, let pod, _):
+            var status = process("Failed", pod)
+            status[["process", "failure"]] = .text(message)
+            return status
+        case .held(let isHeld): return ["process": ["managedLifecycle": .bool(!isHeld)]]
+        }
+    }
+
+    private func process(_ state: String, _ pod: String?) -> ServiceJSON {
+        var process: ServiceJSON = ["status": .text(state)]
+        if let pod { process["jobPod"] = .text(pod) }
+        return ["process": process]
+    }
+
+    private func completed(_ facts: BackupFacts) -> ServiceJSON {
+        let stored = facts.stored
+        var status = process("Completed", facts.jobPod)
+        status[["process", "failure"]] = .null
+        status[["process", "managedLifecycle"]] = .bool(!stored.isHeld)
+        status[["process", "timing"]] = [
+            "start": .text(ServiceTime.rfc3339(stored.start)), "end": .text(ServiceTime.rfc3339(stored.stop)),
+            "stored": .text(ServiceTime.rfc3339(stored.stop)),
+        ]
+        var information: ServiceJSON = [
+            "pgData": .text(EngineConfiguration.dataDirectory),
+            "size": ["uncompressed": .number("\(stored.size)"), "compressed": .number("\(stored.repositorySize)")],
+        ]
+        var lsn: ServiceJSON = [:]
+        if let number = StoredBackup.number(stored.startLSN) { lsn["start"] = .text(number) }
+        if let number = StoredBackup.number(stored.stopLSN) { lsn["end"] = .text(number) }
+        information["lsn"] = lsn
+        if let pod = facts.sourcePod {
+            information["hostname"] = .text(pod)
+            information["sourcePod"] = .text(pod)
+        }
+        if let id = facts.status?.systemID { information["systemIdentifier"] = .text(id) }
+        if let version = facts.status?.version.flatMap(Self.versionNumber) {
+            information["postgresVersion"] = .text(version)
+        }
+        if let segment = stored.startSegment { information["startWalFile"] = .text(segment) }
+        if let timeline = stored.timeline { information["timeline"] = .text("\(timeline)") }
+        status["internalName"] = .text(stored.label)
+        status["backupInformation"] = information
+        return status
+    }
+
+    /// `server_version_num` of `17` or `17.6`.
+    private static func versionNumber(_ text: String) -> String? {
+        let parts = text.split(separator: ".").compactMap { Int($0) }
+        return parts.first.map { "\($0 * 10_000 + (parts.count > 1 ? parts[1] : 0))" }
     }
 }

@@ -79,13 +79,7 @@ package struct StackGresCluster: Sendable {
 
     // MARK: Translation
 
-    /// - Parameters:
-    ///   - storage: the `SGObjectStorage` of a name.
-    ///   - backup: the `SGBackup` of a name.
-    /// - Throws: what is wrong with all of it; of single repositories it is in the answer.
-    package func wanted(
-        storage: (String) -> KubernetesObject?, backup: (String) -> KubernetesObject?
-    ) throws(Refusal) -> DatabaseCluster {
+    package func wanted(_ find: ObjectLookup) throws(Refusal) -> DatabaseCluster {
         let labels = StackGres.labels(cluster: object.name, uid: object.uid)
         let major = try major()
         guard let size = StackGres.text(spec, "pods", "persistentVolume", "size") else {
@@ -107,10 +101,12 @@ package struct StackGresCluster: Sendable {
         cluster.pods = pods()
         cluster.isPaused = object.annotations[StackGres.reconciliationPause] == "true"
         cluster.unsupported = unsupported()
-        for (place, element) in try elements().enumerated() {
+        let elements = try elements()
+        cluster.firstRepository = elements.first?.key
+        for (place, element) in elements.enumerated() {
             let fault: Refusal
             do throws(Refusal) {
-                let (repository, notes) = try repository(element, at: place, storage(element.storage))
+                let (repository, notes) = try repository(element, at: place, find(StackGres.storages, element.storage))
                 if let other = cluster.repositories.first(where: {
                     $0.location.identity == repository.location.identity
                 }) {
@@ -127,7 +123,9 @@ package struct StackGresCluster: Sendable {
             cluster.faultyRepositories.append(
                 FaultyRepository(key: element.key, name: element.storage, fault: fault))
         }
-        if !isBootstrapped { cluster.restore = try restore(backup: backup, major: major) }
+        if !isBootstrapped {
+            cluster.restore = try restore(backup: { find(StackGres.backups, $0) }, major: major)
+        }
         cluster.unsupported.sort()
         return cluster
     }
@@ -188,7 +186,17 @@ package struct StackGresCluster: Sendable {
         }
         if let text = StackGres.text(json, "cronSchedule") {
             repository.schedules = [try schedule(text, StackGres.text(json, "timeZone"), at)]
+            repository.beginsWithBackup = true
         }
+        repository.record = [
+            "backupPath": .text(element.path),
+            "sgBackupConfig": [
+                "storage": storage["spec"] ?? [:],
+                "baseBackups": [
+                    "compression": repository.settings["compress-type"] == "zst" ? "zstd" : "lz4"
+                ],
+            ],
+        ]
         return (repository, notes)
     }
 
@@ -228,7 +236,7 @@ package struct StackGresCluster: Sendable {
         guard backup.phase == .completed, let label = backup.label, let location = try backup.location() else {
             throw Refusal(
                 "BackupNotCompleted",
-                "SGBackup '\(name)' cannot be restored: it is \(backup.phase?.rawValue ?? "not begun")",
+                "SGBackup '\(name)' cannot be restored: it is \(backup.phase.map { "\($0)" } ?? "not begun")",
                 isTemporary: true)
         }
         if let other = backup.major, other != major {
