@@ -134,7 +134,7 @@ let package = Package(
             name: "permafrost",
             dependencies: [
                 "ArchiveAgent", "ArchiveShortcut", "BackupEngine", "BackupModel", "BackupOperator", "CLinux",
-                "CertificateAuthority", "HTTP", "Jobs", "KubernetesClient", "Monitoring", "ObjectStorage",
+                "CertificateAuthority", "Checksums", "HTTP", "Jobs", "KubernetesClient", "Monitoring", "ObjectStorage",
                 "PostgresFormats", "RepositoryHost",
                 "RepositoryStorage", "Telemetry", .product(name: "Logging", package: "swift-log"),
             ]),

@@ -33,15 +33,21 @@ package struct StatusRepository: Sendable {
     package var cipher: String
     /// For people: bucket and endpoint, host or path.
     package var place: String
+    /// For programs: digests of ``RepositoryIdentity`` and of the account of a store, if it has one.
+    package var identity: String
+    package var account: String?
     package var look: @Sendable () async -> RepositoryStatus
 
     package init(
-        key: Int, type: String, cipher: String, place: String, look: @escaping @Sendable () async -> RepositoryStatus
+        key: Int, type: String, cipher: String, place: String, identity: String = "", account: String? = nil,
+        look: @escaping @Sendable () async -> RepositoryStatus
     ) {
         self.key = key
         self.type = type
         self.cipher = cipher
         self.place = place
+        self.identity = identity
+        self.account = account
         self.look = look
     }
 }

@@ -129,8 +129,9 @@ package final class StatusLooks: Sendable {
         }
         var members: [String: ServiceJSON] = [
             "key": .init(repository.key), "type": .text(repository.type), "cipher": .text(repository.cipher),
-            "place": .text(repository.place),
+            "place": .text(repository.place), "identity": .text(repository.identity),
         ]
+        if let account = repository.account { members["account"] = .text(account) }
         if let value = answer.value, answer.isFresh || answer.isCurrent && now() - answer.time < Self.standIn {
             members["looked"] = StatusJSON.number(answer.time)
             members.merge(StatusJSON.repository(value)) { first, _ in first }

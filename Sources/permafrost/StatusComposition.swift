@@ -3,6 +3,7 @@ import ArchiveShortcut
 import BackupEngine
 import BackupModel
 import CLinux
+import Checksums
 import Glibc
 import Monitoring
 import RepositoryStorage
@@ -70,11 +71,18 @@ final class StatusComposition: Sendable {
             subjects.repositories.append(
                 StatusRepository(
                     key: key, type: type, cipher: configuration.string(.repoCipherType, key) ?? "none",
-                    place: RepositoryComposition.place(configuration, key)
+                    place: RepositoryComposition.place(configuration, key),
+                    identity: Self.digest(
+                        RepositoryIdentity.text { name in
+                            OptionName(rawValue: "repo-\(name)").flatMap { configuration.string($0, key) }
+                        }),
+                    account: configuration.secret(.repoAzureAccount, key).map { Self.digest($0.revealed) }
                 ) { await self.look(stanza, key, configuration) })
         }
         return subjects
     }
+
+    private static func digest(_ text: String) -> String { SHA1.hash(Array(text.utf8).span.bytes).hex }
 
     // MARK: - Configuration
 

@@ -186,6 +186,17 @@ import Testing
         #expect(made.due.isEmpty)
     }
 
+    @Test("a time in the future, of a clock that was wrong, ends no schedule")
+    func future() throws {
+        let now = Self.seconds("2026-11-22T10:02:30Z")
+        let far = now + 40 * 86_400
+        let known = ScheduleState(text: "0 * * * *", since: far, last: far)
+        let first = try plan("0 * * * *", known: known, made: far, now: now)
+        let state = try #require(first.states[Self.full])
+        let next = try plan("0 * * * *", known: state, made: far, now: now + 3600)
+        #expect(next.due.map(\.time) == [Self.seconds("2026-11-22T11:00:00Z")])
+    }
+
     @Test("one that runs holds the next up; another schedule begins anew")
     func busy() throws {
         let now = Self.seconds("2026-11-22T10:00:01Z")

@@ -42,6 +42,9 @@ final class Scene: ClusterAgents {
         var played: Set<String> = []
         var requests: [JobRequest] = []
         var isSlow = false
+        /// What the agent has read, where that is not the newest; backups that it has not seen yet.
+        var agentText: String?
+        var hidden = false
     }
 
     let server = APITestServer()
@@ -88,8 +91,8 @@ final class Scene: ClusterAgents {
         settings.second = .milliseconds(2)
         settings.identity = "test"
         return Operator(
-            settings, try client ?? self.client(OperatorNames.fieldManager), [StackGresDialect()], agents: { _ in self },
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { self.now })
+            settings, try client ?? self.client(OperatorNames.fieldManager), [StackGresDialect()],
+            agents: { _ in self }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { self.now })
     }
 
     // MARK: Agents
@@ -98,11 +101,16 @@ final class Scene: ClusterAgents {
         if state.withLock({ $0.isSlow }) { try? await Task.sleep(for: .seconds(5)) }
         let json = state.withLock { state -> ServiceJSON in
             var repository: ServiceJSON = ["key": 1, "type": "s3"]
+            // As the agent reads its configuration: that of the ConfigMap.
+            let map = server.object(
+                "configmaps", namespace: cluster.namespace ?? "", name: "\(cluster.name)-permafrost")
+            let options = Self.options(state.agentText ?? map?[["data", "agent.conf"]]?.string ?? "")
+            repository["identity"] = .text(OperatorNames.digest(RepositoryIdentity.text { options["repo1-\($0)"] }))
             if let error = state.storeError {
                 repository["error"] = ["code": 105, "message": .text(error)]
             } else {
                 let has = state.hasStanza[cluster] ?? false
-                let backups = state.backups[cluster] ?? []
+                let backups = state.hidden ? [] : state.backups[cluster] ?? []
                 let code = has ? (backups.isEmpty ? 2 : 0) : 1
                 repository["status"] = ["code": ServiceJSON(code), "message": has ? "ok" : "missing stanza path"]
                 repository["backups"] = .array(backups.map(Self.json))
@@ -121,6 +129,15 @@ final class Scene: ClusterAgents {
         }
         guard let status = StanzaStatus(json) else { throw BackupError(.jsonFormat, "no status") }
         return status
+    }
+
+    private static func options(_ text: String) -> [String: String] {
+        var options: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: "=", maxSplits: 1)
+            if parts.count == 2 { options[String(parts[0])] = String(parts[1]) }
+        }
+        return options
     }
 
     private static func json(_ backup: Stored) -> ServiceJSON {

@@ -217,6 +217,47 @@ import Testing
         #expect(try cluster.wanted { _, _ in nil }.restore == nil)
     }
 
+    @Test("the major of a database that is there stays")
+    func major() throws {
+        let status: ServiceJSON = [
+            "postgresVersion": "15.14", "conditions": [["type": "Bootstrapped", "status": "True"]],
+        ]
+        let wanted = try cluster([], status: status).wanted { _, _ in nil }
+        #expect(wanted.major == 15)
+        #expect(wanted.unsupported.contains { $0.path == "spec.postgres.version" && $0.reason.contains("stays") })
+    }
+
+    @Test("what would cost secrecy is refused, replication is as synchronous as is asked")
+    func replication() throws {
+        var object = cluster([]).object
+        object["spec", "postgres", "ssl"] = ["enabled": true]
+        #expect { try StackGresCluster(object).wanted { _, _ in nil } } throws: { error in
+            (error as? Refusal)?.reason == "SSLUnsupported"
+        }
+        object["spec", "postgres", "ssl"] = nil
+        object["spec", "instances"] = 3
+        object["spec", "replication"] = ["mode": "strict-sync-all"]
+        let wanted = try StackGresCluster(object).wanted { _, _ in nil }
+        #expect(wanted.synchronous == DatabaseCluster.Synchronous(members: 2, isStrict: true))
+        let dynamic = PatroniConfiguration(cluster: wanted).dynamic
+        #expect(dynamic["synchronous_node_count"]?.integer == 2 && dynamic["synchronous_mode_strict"]?.bool == true)
+    }
+
+    @Test("storages that are not named any more keep their numbers")
+    func forsaken() throws {
+        let status: ServiceJSON = [
+            "permafrost": ["repositories": [["key": 1, "sgObjectStorage": "a", "path": "p"]]]
+        ]
+        let without = cluster([], status: status)
+        let report = ClusterReport(
+            wanted: try without.wanted { _, _ in nil }, observation: ClusterObservation(), now: 1)
+        let told = try #require(without.status(report)?.patch[["permafrost", "repositories"]])
+        #expect(told.elements.first?["sgObjectStorage"]?.string == "a")
+        let again = cluster(
+            [["sgObjectStorage": "b"], ["sgObjectStorage": "a"]], status: ["permafrost": ["repositories": told]])
+        #expect(try again.elements().map(\.key) == [2, 1])
+    }
+
     @Test("names stay apart when they are cut")
     func names() {
         let long = String(repeating: "a", count: 44)

@@ -72,6 +72,11 @@ package final class APITestServer: Sendable {
 
     package func set(_ change: @Sendable (inout Behaviour) -> Void) { shared.withLock { change(&$0.behaviour) } }
 
+    /// As it is stored, without a request.
+    package func object(_ plural: String, namespace: String, name: String) -> ServiceJSON? {
+        shared.withLock { $0.table.find(plural: plural, ObjectTable.Key(namespace: namespace, name: name)) }
+    }
+
     /// `METHOD /path?query`, since the start or since they were asked for.
     package func takeRequests() -> [String] {
         shared.withLock { shared in

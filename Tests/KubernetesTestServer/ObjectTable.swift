@@ -51,6 +51,10 @@ struct ObjectTable: Sendable {
 
     // MARK: Reading
 
+    func find(plural: String, _ key: Key) -> ServiceJSON? {
+        objects.first { $0.key.plural == plural }?.value[key]?.json
+    }
+
     func find(_ type: ServedType, _ key: Key) -> Stored? { objects[place(type)]?[key] }
 
     func get(_ type: ServedType, _ key: Key) throws(APIFailure) -> Stored {
@@ -105,6 +109,13 @@ struct ObjectTable: Sendable {
             }
         }
         let key = Key(namespace: namespace, name: name)
+        let definition = Key(namespace: "", name: type.qualified)
+        if find(.customResourceDefinitions, definition)?.json[["metadata", "deletionTimestamp"]] != nil {
+            throw APIFailure(
+                code: 405, reason: "MethodNotAllowed",
+                message: "create not allowed while custom resource definition is terminating",
+                details: APIFailure.details(type, name))
+        }
         guard find(type, key) == nil else { throw .alreadyExists(type, name) }
         guard (object[["metadata", "resourceVersion"]]?.string ?? "").isEmpty else {
             throw .bad("resourceVersion should not be set on objects to be created")

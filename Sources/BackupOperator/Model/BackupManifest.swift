@@ -27,6 +27,7 @@ package protocol BackupManifest: Sendable {
     var options: [(name: String, value: String)] { get }
     /// Why it cannot be made, however its cluster is.
     var refusal: Refusal? { get }
+    /// nil: as the repository says; 0: none.
     var timeoutSeconds: Int? { get }
     var retries: Int? { get }
     /// Whether retention leaves it alone, and the same as the repository has it; nil before it is there.
@@ -72,6 +73,11 @@ package struct BackupFacts: Sendable {
 
 extension BackupManifest {
     package var isFinished: Bool { phase == .completed || phase == .failed }
+
+    /// Not for one before it that had the same name.
+    package func isMade(for cluster: KubernetesObject) -> Bool {
+        !isCopy && object.creationTime ?? 0 >= cluster.creationTime ?? 0
+    }
 
     /// Whether both are the same backup in the same place.
     package func isSameData(as other: any BackupManifest) -> Bool {

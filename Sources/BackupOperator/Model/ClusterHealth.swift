@@ -68,6 +68,7 @@ package struct ClusterHealth: Sendable {
         if let trouble = observation.pods.compactMap(\.trouble).first {
             return Condition("Ready", .no, "PodFailing", trouble)
         }
+        if let trouble = observation.trouble { return Condition("Ready", .no, "ReconcileFailed", trouble) }
         if instances == 0 { return Condition("Ready", .no, "Stopped", "no instance is asked for") }
         guard let primary = observation.primary, primary.isReady else {
             return Condition(

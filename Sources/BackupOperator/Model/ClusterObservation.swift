@@ -27,6 +27,8 @@ package struct ClusterObservation: Sendable {
     package var statusError: BackupError?
     /// Entries of Secrets that are not there, by repository.
     package var missing: [Int: SecretKey] = [:]
+    /// Why not all objects are as they are to be.
+    package var trouble: String?
     /// Newest first.
     package var backups: [LastBackup] = []
     package var schedules: [ScheduleKey: ScheduleState] = [:]

@@ -28,11 +28,15 @@ package struct Condition: Sendable, Equatable {
     private static let messageLimit = 2000
 
     /// Into a list of a status: what others wrote there stays, and the time of the last change where nothing changed.
+    /// - Parameter ended: types that are told of only while they mean something, and go when they are not in `conditions`.
     /// - Returns: the list, and those conditions whose state or reason is another than before.
     package static func merge(
-        _ conditions: [Condition], into old: [ServiceJSON], generation: Int, now: Int64
+        _ conditions: [Condition], into old: [ServiceJSON], generation: Int, now: Int64, ended: [String] = []
     ) -> (list: [ServiceJSON], changed: [Condition]) {
-        var list = old
+        var list = old.filter { entry in
+            guard let type = entry["type"]?.string, ended.contains(type) else { return true }
+            return conditions.contains { $0.type == type }
+        }
         var changed: [Condition] = []
         for condition in conditions {
             let place = list.firstIndex { $0["type"]?.string == condition.type }

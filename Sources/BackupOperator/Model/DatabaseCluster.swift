@@ -11,6 +11,8 @@ package struct DatabaseCluster: Sendable, Equatable {
     /// Of PostgreSQL.
     package var major: Int
     package var volume: Volume
+    /// nil: replication is asynchronous.
+    package var synchronous: Synchronous?
     package var pods = PodSettings()
     /// Where backups go that name none; nil when there is none.
     package var firstRepository: Int?
@@ -32,6 +34,28 @@ package struct DatabaseCluster: Sendable, Equatable {
         /// As Kubernetes has it: `10Gi`.
         package var size: String
         package var storageClass: String?
+
+        package init(size: String, storageClass: String?) {
+            self.size = size
+            self.storageClass = storageClass
+        }
+
+        /// ``text``.
+        init?(_ text: String) {
+            let parts = text.split(separator: " ").map(String.init)
+            guard let size = parts.first, parts.count <= 2 else { return nil }
+            self.init(size: size, storageClass: parts.count > 1 ? parts[1] : nil)
+        }
+
+        /// In one line.
+        var text: String { size + (storageClass.map { " \($0)" } ?? "") }
+    }
+
+    /// Members that have what is committed before the primary says so.
+    package struct Synchronous: Sendable, Equatable {
+        package var members: Int
+        /// Rather nothing is written than without them.
+        package var isStrict: Bool
     }
 }
 
@@ -67,6 +91,8 @@ package struct PodSettings: Sendable, Equatable {
     package var primaryServiceAnnotations: [String: String] = [:]
     package var replicaServiceAnnotations: [String: String] = [:]
     package var hasReplicaService = true
+    /// Of the service account of pods: roles of clouds.
+    package var accountAnnotations: [String: String] = [:]
     /// Pods of one cluster go to different nodes, if there are enough.
     package var spreads = true
 }

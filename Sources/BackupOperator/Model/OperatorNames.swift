@@ -14,6 +14,9 @@ package enum OperatorNames {
     /// Annotation of pods: of the configuration that they are to have; a change of it makes the kubelet look at once.
     static let configuration = "permafrost.dev/configuration"
 
+    /// Annotation of a StatefulSet: of its template for claims.
+    static let volume = "permafrost.dev/volume"
+
     static let scheduledTime = "permafrost.dev/scheduled-time"
     static let repository = "permafrost.dev/repository"
     static let missed = "permafrost.dev/missed"

@@ -8,6 +8,9 @@ package struct StanzaStatus: Sendable, Equatable {
         package var key: Int
         /// As the engine has it: `s3`.
         package var type: String
+        /// Digests of where it is, and of the account of its store.
+        package var identity: String
+        package var account: String?
         /// Why it could not be looked at.
         package var error: Trouble?
         /// As `info` says it: 0 is well.
@@ -74,17 +77,22 @@ package struct StanzaStatus: Sendable, Equatable {
         repositories = (json["repositories"]?.elements ?? []).compactMap { json in
             guard let key = json["key"]?.integer else { return nil }
             return Repository(
-                key: key, type: json["type"]?.string ?? "", error: json["error"].flatMap { Trouble($0) },
+                key: key, type: json["type"]?.string ?? "", identity: json["identity"]?.string ?? "",
+                account: json["account"]?.string, error: json["error"].flatMap { Trouble($0) },
                 code: json[["status", "code"]]?.integer ?? 0, message: json[["status", "message"]]?.string ?? "",
                 backups: (json["backups"]?.elements ?? []).compactMap { StoredBackup(status: $0) },
                 looked: Int64(json["looked"]?.integer ?? time))
         }
     }
 
-    /// Without repositories that are none of these.
-    mutating func leave(only wanted: [WantedRepository]) {
+    /// Without repositories that are none of these: an agent that has not read its new configuration yet tells of others.
+    /// - Parameter accounts: digests by repository, where they are known.
+    mutating func leave(only wanted: [WantedRepository], accounts: [Int: String]) {
         repositories.removeAll { seen in
-            !wanted.contains { $0.key == seen.key && $0.location.options["type"] == seen.type }
+            !wanted.contains { repository in
+                repository.key == seen.key && OperatorNames.digest(repository.location.identity) == seen.identity
+                    && (accounts[seen.key] == nil || accounts[seen.key] == seen.account)
+            }
         }
     }
 
@@ -132,13 +140,13 @@ package struct StoredBackup: Sendable, Equatable {
         guard let label = json["label"]?.string else { return nil }
         self.label = label
         type = json["type"]?.string ?? "full"
-        start = Int64(json["start"]?.integer ?? 0)
-        stop = Int64(json["stop"]?.integer ?? 0)
+        start = Self.bounded(json["start"], 253_402_300_799)
+        stop = Self.bounded(json["stop"], 253_402_300_799)
         startLSN = json["lsn-start"]?.string
         stopLSN = json["lsn-stop"]?.string
         startSegment = json["wal-start"]?.string
-        size = Int64(json["size"]?.integer ?? 0)
-        repositorySize = Int64(json["repository-size"]?.integer ?? 0)
+        size = Self.bounded(json["size"], 1 << 52)
+        repositorySize = Self.bounded(json["repository-size"], 1 << 52)
         hasErrors = json["error"]?.bool ?? false
         annotations = json["annotations"]?.texts ?? [:]
     }
@@ -148,15 +156,20 @@ package struct StoredBackup: Sendable, Equatable {
         guard let json = info["backup"]?.elements.last, let label = json["label"]?.string else { return nil }
         self.label = label
         type = json["type"]?.string ?? "full"
-        start = Int64(json[["timestamp", "start"]]?.integer ?? 0)
-        stop = Int64(json[["timestamp", "stop"]]?.integer ?? 0)
+        start = Self.bounded(json[["timestamp", "start"]], 253_402_300_799)
+        stop = Self.bounded(json[["timestamp", "stop"]], 253_402_300_799)
         startLSN = json[["lsn", "start"]]?.string
         stopLSN = json[["lsn", "stop"]]?.string
         startSegment = json[["archive", "start"]]?.string
-        size = Int64(json[["info", "size"]]?.integer ?? 0)
-        repositorySize = Int64(json[["info", "repository", "size"]]?.integer ?? 0)
+        size = Self.bounded(json[["info", "size"]], 1 << 52)
+        repositorySize = Self.bounded(json[["info", "repository", "size"]], 1 << 52)
         hasErrors = json["error"]?.bool ?? false
         annotations = json["annotation"]?.texts ?? [:]
+    }
+
+    /// Numbers of others, with which can be reckoned.
+    private static func bounded(_ json: ServiceJSON?, _ most: Int64) -> Int64 {
+        min(max(Int64(json?.integer ?? 0), 0), most)
     }
 
     var isHeld: Bool { annotations["hold"]?.isEmpty == false }

@@ -1,3 +1,4 @@
+import BackupModel
 package import HTTP
 
 /// Where backups lie and what is kept there.
@@ -32,9 +33,13 @@ package struct RepositoryLocation: Sendable, Equatable {
     package var files: [String: SecretKey] = [:]
 
     /// By which two that are written differently are found to be one place.
-    package var identity: String {
-        ["type", "s3-bucket", "s3-endpoint", "s3-region", "gcs-bucket", "azure-container", "azure-account", "path"]
-            .map { options[$0] ?? "" }.joined(separator: "\n")
+    package var identity: String { RepositoryIdentity.text { options[$0] } }
+
+    /// An option whose value does not fit into one line of a file.
+    package var unwritable: String? {
+        options.sorted { $0.key < $1.key }.first { _, value in
+            value.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } || value.contains(where: \.isNewline)
+        }?.key
     }
 
     package var secretNames: Set<String> {

@@ -53,10 +53,11 @@ package struct ClusterObjects: Sendable {
     static func stateName(_ cluster: String) -> String { "\(cluster)-config" }
     static func authorityName(_ cluster: String) -> String { "\(cluster)-permafrost-ca" }
 
-    func configurationMap() -> WantedObject {
+    func configurationMap(_ kept: KeptConfiguration = KeptConfiguration()) -> WantedObject {
         var map = object(.configMaps, Self.configurationName(name), .configuration)
         map["data"] = [
-            "agent.conf": .text(configuration.agentText()), "host.conf": .text(configuration.hostText()),
+            "agent.conf": .text(kept.text(in: "agent.conf", after: configuration.agentText())),
+            "host.conf": .text(kept.text(in: "host.conf", after: configuration.hostText())),
             "job.conf": .text(configuration.jobText()),
         ]
         if let text = settings.trustedCertificates { map["data", EngineConfiguration.trustedFile] = .text(text) }
@@ -123,7 +124,8 @@ package struct ClusterObjects: Sendable {
 
     /// Patroni keeps its state in Endpoints and in labels of its pods.
     func patroniAccess() -> [WantedObject] {
-        let account = object(.serviceAccounts, Self.patroniName(name), .access)
+        var account = object(.serviceAccounts, Self.patroniName(name), .access)
+        account.annotations = cluster.pods.accountAnnotations
         var role = object(.roles, Self.patroniName(name), .access)
         let states = ["", "-config", "-failover", "-sync"].map { ServiceJSON.text(name + $0) }
         role["rules"] = [
@@ -163,7 +165,8 @@ package struct ClusterObjects: Sendable {
         // Without a selector: Patroni writes the primary's address.
         var primary = object(.services, cluster.names.primaryService, .database)
         primary.annotations = cluster.pods.primaryServiceAnnotations
-        primary["spec"] = ["type": .text(cluster.pods.primaryServiceType), "ports": [port]]
+        primary["spec"] = Self.serviceType(cluster.pods.primaryServiceType)
+        primary["spec", "ports"] = [port]
         // Nobody connects to it: Endpoints without a Service of their name would be removed.
         var state = object(.services, Self.stateName(name), .database)
         state["spec"] = ["clusterIP": "None"]
@@ -171,13 +174,18 @@ package struct ClusterObjects: Sendable {
         if cluster.pods.hasReplicaService {
             var replicas = object(.services, cluster.names.replicaService, .database)
             replicas.annotations = cluster.pods.replicaServiceAnnotations
-            replicas["spec"] = [
-                "type": .text(cluster.pods.replicaServiceType), "ports": [port],
-                "selector": .object(selector.merging(["role": "replica"]) { _, last in last }.mapValues { .text($0) }),
-            ]
+            replicas["spec"] = Self.serviceType(cluster.pods.replicaServiceType)
+            replicas["spec", "ports"] = [port]
+            replicas["spec", "selector"] = .object(
+                selector.merging(["role": "replica"]) { _, last in last }.mapValues { .text($0) })
             services.append(replicas)
         }
         return services.map { WantedObject(type: .services, object: $0) }
+    }
+
+    /// `None` is a Service whose name leads to the pods themselves.
+    private static func serviceType(_ type: String) -> ServiceJSON {
+        type == "None" ? ["type": "ClusterIP", "clusterIP": "None"] : ["type": .text(type)]
     }
 
     /// By which pods of the database are found.

@@ -8,6 +8,25 @@ struct Credentials: Sendable, Equatable {
     /// Files by name.
     var files: [String: [UInt8]]
 
+    /// Digests of the accounts of stores, by repository.
+    var accounts: [Int: String] = [:]
+
+    /// Annotation of the Secret that has them.
+    static let accountsName = "permafrost.dev/accounts"
+
+    var accountsText: String {
+        accounts.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+    }
+
+    static func accounts(_ secret: KubernetesObject?) -> [Int: String] {
+        var accounts: [Int: String] = [:]
+        for word in (secret?.annotations[accountsName] ?? "").split(separator: " ") {
+            let parts = word.split(separator: "=")
+            if parts.count == 2, let key = Int(parts[0]) { accounts[key] = String(parts[1]) }
+        }
+        return accounts
+    }
+
     /// - Parameter value: an entry of a Secret; nil when there is no such Secret or no such key.
     /// - Returns: what could be had, and what was missing, by repository.
     static func collect(
@@ -23,6 +42,7 @@ struct Credentials: Sendable, Equatable {
                     continue
                 }
                 lines += "repo\(key)-\(option)=\(line(bytes))\n"
+                if option == "azure-account" { credentials.accounts[key] = OperatorNames.digest(line(bytes)) }
             }
             credentials.text += lines
             for (option, selector) in location.files.sorted(by: { $0.key < $1.key }) {

@@ -9,9 +9,12 @@ extension ClusterObjects {
     }
 
     /// PostgreSQL under Patroni, with the agent beside it.
-    /// - Parameter secretFiles: of the configuration's Secret, beyond those that are always there.
-    func statefulSet(secretFiles: [String], restoreFiles: [String]) -> WantedObject {
+    /// - Parameters:
+    ///   - secretFiles: of the configuration's Secret, beyond those that are always there.
+    ///   - volume: as the template for claims has it, which cannot change.
+    func statefulSet(secretFiles: [String], claim volume: DatabaseCluster.Volume) -> WantedObject {
         var set = object(.statefulSets, name, .database)
+        set.annotations = [OperatorNames.volume: volume.text]
         set["spec"] = [
             "replicas": ServiceJSON(cluster.instances), "serviceName": .text(PodNames.service(name)),
             // All at once: Patroni alone knows who must come first.
@@ -23,20 +26,20 @@ extension ClusterObjects {
                         cluster.pods.labels.merging(labels(.database)) { _, own in own }.mapValues { .text($0) }),
                     "annotations": .object(cluster.pods.annotations.mapValues { .text($0) }),
                 ],
-                "spec": podSpec(secretFiles: secretFiles, restoreFiles: restoreFiles),
+                "spec": podSpec(secretFiles: secretFiles),
             ],
-            "volumeClaimTemplates": [claim],
+            "volumeClaimTemplates": [claim(volume)],
             // A cluster that comes later by the same name begins anew; what is to outlive this one is in its backups.
             "persistentVolumeClaimRetentionPolicy": ["whenDeleted": "Delete", "whenScaled": "Retain"],
         ]
         return WantedObject(type: .statefulSets, object: set)
     }
 
-    private var claim: ServiceJSON {
+    private func claim(_ volume: DatabaseCluster.Volume) -> ServiceJSON {
         var spec: ServiceJSON = [
-            "accessModes": ["ReadWriteOnce"], "resources": ["requests": ["storage": .text(cluster.volume.size)]],
+            "accessModes": ["ReadWriteOnce"], "resources": ["requests": ["storage": .text(volume.size)]],
         ]
-        if let storageClass = cluster.volume.storageClass { spec["storageClassName"] = .text(storageClass) }
+        if let storageClass = volume.storageClass { spec["storageClassName"] = .text(storageClass) }
         return [
             "apiVersion": "v1", "kind": "PersistentVolumeClaim",
             "metadata": [
@@ -47,14 +50,14 @@ extension ClusterObjects {
         ]
     }
 
-    private func podSpec(secretFiles: [String], restoreFiles: [String]) -> ServiceJSON {
+    private func podSpec(secretFiles: [String]) -> ServiceJSON {
         var spec: [String: ServiceJSON] = [
             "serviceAccountName": .text(Self.patroniName(name)),
             "securityContext": PodParts.podSecurity, "enableServiceLinks": false,
             // PostgreSQL ends with a checkpoint.
             "terminationGracePeriodSeconds": 120,
             "containers": [patroniContainer, agentContainer],
-            "volumes": .array(volumes(secretFiles: secretFiles, restoreFiles: restoreFiles)),
+            "volumes": .array(volumes(secretFiles: secretFiles)),
         ]
         spec.merge(cluster.pods.scheduling) { _, user in user }
         if cluster.pods.spreads, spec["affinity"]?[["podAntiAffinity"]] == nil, cluster.instances > 1 {
@@ -143,10 +146,12 @@ extension ClusterObjects {
         ]
     }
 
-    private func volumes(secretFiles: [String], restoreFiles: [String]) -> [ServiceJSON] {
+    private func volumes(secretFiles: [String]) -> [ServiceJSON] {
         let restore = ServiceJSON.text(Self.restoreName(name))
         var restoreItems: [ServiceJSON] = [["key": "repo.conf", "path": "conf.d/repo.conf"]]
-        restoreItems += restoreFiles.map { ["key": .text($0), "path": .text("files/\($0)")] }
+        // All that there can be: what a cluster began with changes no pod later.
+        restoreItems += ["gcs-key", "storage-ca-file"].map { EngineConfiguration.fileName(1, $0) }
+            .map { ["key": .text($0), "path": .text("files/\($0)")] }
         return [
             PodParts.configurationVolume("agent.conf", self, secretFiles: secretFiles),
             ["name": "patroni", "configMap": ["name": .text(Self.patroniName(name))]],

@@ -83,7 +83,11 @@ struct PatroniConfiguration {
             "parameters": .object(parameters.mapValues { .text($0) }),
         ]
         if cluster.isArchiving { postgresql["recovery_conf"] = ["restore_command": .text(Self.restoreCommand)] }
-        return ["ttl": 30, "loop_wait": 10, "retry_timeout": 10, "postgresql": postgresql]
+        var dynamic: ServiceJSON = ["ttl": 30, "loop_wait": 10, "retry_timeout": 10, "postgresql": postgresql]
+        dynamic["synchronous_mode"] = .bool(cluster.synchronous != nil)
+        dynamic["synchronous_mode_strict"] = .bool(cluster.synchronous?.isStrict ?? false)
+        dynamic["synchronous_node_count"] = ServiceJSON(cluster.synchronous?.members ?? 1)
+        return dynamic
     }
 
     private var parameters: [String: String] {

@@ -1,6 +1,7 @@
 import BackupModel
 import HTTP
 import KubernetesClient
+import Logging
 
 /// A backup that is being deleted takes its data with it, if it is its own and nobody else has it too: the removal of a
 /// namespace, or of the resource's definition, or of the operator, asks for no such thing.
@@ -15,16 +16,20 @@ struct BackupDeletion {
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
         guard object.finalizers.contains(OperatorNames.finalizer) else { return .done }
         // Who runs is told to stop, and the agent's job with it, before anything is removed.
-        let running = context.caches.jobs.objects(ownedBy: object.uid).filter {
-            $0.name != name && !$0.isBeingDeleted && $0["status", "completionTime"] == nil
-        }
-        for job in running {
+        let jobs = context.caches.jobs.objects(ownedBy: object.uid).filter { $0.name != name }
+        for job in jobs where !job.isBeingDeleted {
             try await context.client.delete(
                 .jobs, namespace: job.namespace, name: job.name, DeleteOptions(propagation: .foreground, uid: job.uid))
         }
-        if !running.isEmpty { return .again(after: context.settings.second * 2) }
+        if !jobs.isEmpty { return .again(after: context.settings.second * 2) }
         try await BackupLock(context: context, dialect: dialect, cluster: backup.cluster).release(by: backup)
-        guard let label = backup.label, try await !keepsData() else { return try await letGo() }
+        if try await keepsData() { return try await letGo() }
+        guard let label = try await label() else { return try await letGo() }
+        switch try await going() {
+        case .whole: return try await letGo()
+        case .unknown: return .again(after: context.settings.second * 30)
+        case .alone: break
+        }
         let place: RepositoryLocation?
         do throws(Refusal) {
             place = try backup.location()
@@ -61,29 +66,53 @@ struct BackupDeletion {
 
     private func keepsData() async throws(KubernetesError) -> Bool {
         if !backup.isOwnerOfData || object.annotations[OperatorNames.keepsData] == "true" { return true }
-        let others = dialect.backups.objects().contains { other in
-            other.uid != object.uid && !other.isBeingDeleted && dialect.dialect.backup(other).isSameData(as: backup)
+        // As the server has them: a copy may have been made a moment ago.
+        for namespace in context.watchedNamespaces {
+            let others = try await context.client.list(dialect.dialect.backups, namespace: namespace).objects
+            let isShared = others.contains { other in
+                other.uid != object.uid && !other.isBeingDeleted && dialect.dialect.backup(other).isSameData(as: backup)
+            }
+            if isShared { return true }
         }
-        if others { return true }
-        return try await isGoingWhole()
+        return false
     }
 
-    /// The namespace, or all objects of this kind.
-    private func isGoingWhole() async throws(KubernetesError) -> Bool {
-        if let name = object.namespace, let namespace = try await found(.namespaces, name), namespace.isBeingDeleted {
-            return true
-        }
-        let definition = try await found(.customResourceDefinitions, dialect.dialect.backups.description)
-        return definition?.isBeingDeleted ?? false
+    /// The engine's name of it. One that was never told of, since the run was cut off, is looked for in the repository.
+    private func label() async throws(KubernetesError) -> String? {
+        if let label = backup.label { return label }
+        let status = context.watch[backup.cluster].status
+        return status?.repositories.lazy.flatMap(\.backups)
+            .first { $0.annotations[OperatorNames.backupUID] == object.uid }?.label
     }
 
-    /// nil also where an operator of single namespaces may not ask.
-    private func found(_ type: ResourceType, _ name: String) async throws(KubernetesError) -> KubernetesObject? {
+    private enum Going {
+        /// This object, or some.
+        case alone
+        /// The namespace, or all objects of this kind: nobody asks for the end of the data by that.
+        case whole
+        case unknown
+    }
+
+    /// Where an object could still be made, it is this one that is to go. The server says so to whoever may make one,
+    /// also where it does not show its definitions.
+    private func going() async throws(KubernetesError) -> Going {
+        var probe = KubernetesObject(dialect.dialect.backups, namespace: object.namespace, name: "\(name)-probe")
+        probe["spec"] = object["spec"]
         do throws(KubernetesError) {
-            return try await context.client.find(type, name: name)
+            _ = try await context.client.create(dialect.dialect.backups, probe, isTrial: true)
+            return .alone
         } catch {
-            if error.isForbidden { return nil }
-            throw error
+            // The definition goes; the namespace goes.
+            if error.status == 405 || error.isNotFound { return .whole }
+            if error.isForbidden,
+                error.causes.contains(where: { $0.reason == "NamespaceTerminating" })
+                    || error.message.contains("is being terminated")
+            {
+                return .whole
+            }
+            if error.isCancelled { throw error }
+            context.logger.warning("\(object.kind) '\(object.key)' waits: \(error.message)")
+            return .unknown
         }
     }
 

@@ -28,10 +28,7 @@ struct BackupLock {
         }
         let present = lease["spec", "holderIdentity"]?.string ?? ""
         if present == holder { return nil }
-        if !present.isEmpty {
-            let other = dialect.backup(ObjectKey(namespace: cluster.namespace, name: present))
-            if other?.phase == .running { return present }
-        }
+        if !present.isEmpty, try await isHolding(present, lease) { return present }
         lease["spec"] = record(holder)
         do throws(KubernetesError) {
             _ = try await context.client.replace(.leases, lease)
@@ -41,6 +38,22 @@ struct BackupLock {
             throw error
         }
     }
+
+    /// As the server has it: what it says of itself comes a moment after the Lease.
+    private func isHolding(_ name: String, _ lease: KubernetesObject) async throws(KubernetesError) -> Bool {
+        let type = dialect.dialect.backups
+        guard let object = try await context.client.find(type, namespace: cluster.namespace, name: name) else {
+            return false
+        }
+        let backup = dialect.dialect.backup(object)
+        if backup.isFinished { return false }
+        if backup.phase == .running { return true }
+        let taken = (lease["spec", "acquireTime"]?.string.flatMap(ServiceTime.parseMicroseconds) ?? 0) / 1_000_000
+        return !object.isBeingDeleted && abs(context.now() - taken) < Self.grace
+    }
+
+    /// Seconds within which who has taken it says that it runs.
+    private static let grace: Int64 = 60
 
     /// Writes down that it is still in use, for people.
     func keep(for backup: any BackupManifest) async throws(KubernetesError) {

@@ -70,10 +70,8 @@ struct BackupReconciler {
             try await wait(backup, error.reason, error.message)
             return .again(after: longPause)
         }
-        let said = context.watch[backup.cluster].status
-        guard let seen = said?[repository.key], seen.type == repository.location.options["type"], seen.isReady,
-            said?.isInRecovery == false
-        else {
+        let said = context.status(of: wanted)
+        guard let seen = said?[repository.key], seen.isReady, said?.isInRecovery == false else {
             let why = said?[repository.key]?.error?.message ?? "the repository is not ready yet"
             try await wait(backup, "RepositoryNotReady", why)
             return .again(after: longPause)
@@ -81,6 +79,14 @@ struct BackupReconciler {
         // Made by a run whose Job is gone since.
         if let stored = seen.backups.last(where: { $0.annotations[OperatorNames.backupUID] == backup.object.uid }) {
             try await complete(backup, stored, said, pod: backup.jobPod)
+            return .done
+        }
+        // Begun for another place than there is now: what is written there once stays.
+        if let place = try? backup.location(), !backup.isStored(in: repository.location) {
+            try await fail(
+                backup,
+                "it was begun in '\(place.options["path"] ?? "")', and the repository is elsewhere now: ask for another",
+                pod: nil)
             return .done
         }
         if let other = try await lock(backup).take(for: backup) {
@@ -97,7 +103,8 @@ struct BackupReconciler {
             options: repository.settings.filter { limits.contains($0.key) && !own.contains($0.key) }
                 .sorted { $0.key < $1.key }.map { ($0.key, $0.value) } + backup.options,
             retries: backup.retries ?? repository.retries,
-            timeoutSeconds: backup.timeoutSeconds ?? repository.timeoutSeconds, labels: backup.jobLabels)
+            timeoutSeconds: (backup.timeoutSeconds ?? repository.timeoutSeconds).flatMap { $0 > 0 ? $0 : nil },
+            labels: backup.jobLabels)
         try await context.apply(job.object(ClusterObjects(wanted, context.settings)))
         await context.events.record(
             .normal, "BackupStarted", "Job '\(jobName)' makes a backup in \(repository.name)", about: backup.object)

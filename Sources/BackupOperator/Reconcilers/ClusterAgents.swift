@@ -47,7 +47,7 @@ package final class NetworkAgents: ClusterAgents {
         do throws(TransportError) {
             let response = try await transport.send(request)
             status = response.status
-            bytes = try await response.body.collect(limit: 20 << 20)
+            bytes = try await response.body.collect(limit: 4 << 20)
         } catch {
             throw BackupError(.hostConnect, "the agent in pod '\(pod)' does not answer: \(error.reason)")
         }

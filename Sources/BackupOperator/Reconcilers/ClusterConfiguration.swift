@@ -21,19 +21,29 @@ struct ClusterConfiguration {
         if context.caches.secrets[ObjectKey(namespace: namespace, name: cluster.names.userSecret)] == nil {
             try await context.apply(objects.userSecret { Self.password() })
         }
-        try await context.apply(objects.configurationMap())
+        let kept = try await kept()
+        try await context.apply(objects.configurationMap(kept))
         let places = cluster.repositories.map { (key: $0.key, location: $0.location) }
         var missing: [Int: SecretKey] = [:]
         let name = ClusterObjects.configurationName(cluster.key.name)
-        let sources = sources(places)
+        let sources = sources(places) + (kept.keys.isEmpty ? "" : " \(kept.keys.sorted())")
         let present = context.caches.secrets[ObjectKey(namespace: namespace, name: name)]
         let renewal = present?.annotations[Self.renewal].flatMap { Int64($0) } ?? 0
         if present?.annotations[Self.sources] != sources || context.now() >= renewal {
-            missing = try await renew(places, name, sources)
+            missing = try await renew(places, name, sources, kept)
         }
         try await restore()
         try await tellPods()
         return missing
+    }
+
+    /// A repository that cannot be used as it is asked for stays as it was configured: WAL must not be thrown away
+    /// because somebody makes its storage anew, or writes something wrong into it.
+    private func kept() async throws(KubernetesError) -> KeptConfiguration {
+        guard !cluster.faultyRepositories.isEmpty else { return KeptConfiguration() }
+        let map = try await context.client.find(
+            .configMaps, namespace: namespace, name: ClusterObjects.configurationName(cluster.key.name))
+        return KeptConfiguration(cluster.faultyRepositories.map(\.key), map)
     }
 
     /// The Secrets by name and state: their content need not be asked for when they have not changed.
@@ -51,10 +61,12 @@ struct ClusterConfiguration {
     }
 
     private func renew(
-        _ places: [(key: Int, location: RepositoryLocation)], _ name: String, _ sources: String
+        _ places: [(key: Int, location: RepositoryLocation)], _ name: String, _ sources: String,
+        _ kept: KeptConfiguration
     ) async throws(KubernetesError) -> [Int: SecretKey] {
-        let (credentials, missing) = try await credentials(places)
+        var (credentials, missing) = try await credentials(places)
         let present = try await context.client.find(.secrets, namespace: namespace, name: name)
+        if let present { kept.add(to: &credentials, from: present) }
         let authority = try await authority()
         let names = PodNames.certificateNames(cluster.key)
         let now = context.now()
@@ -73,6 +85,9 @@ struct ClusterConfiguration {
             credentials, certificate: certificate, key: key, authority: authority.certificate)
         // While something is missing it is looked for each time.
         secret.object.annotations[Self.sources] = missing.isEmpty ? sources : nil
+        if !credentials.accounts.isEmpty {
+            secret.object.annotations[Credentials.accountsName] = credentials.accountsText
+        }
         secret.object.annotations[Self.renewal] = "\(IssuedCertificate.validity(certificate)?.dueTime ?? 0)"
         try await context.apply(secret)
         return missing
@@ -118,7 +133,7 @@ struct ClusterConfiguration {
 
     /// Of a cluster that begins as a copy, until it has begun.
     private func restore() async throws(KubernetesError) {
-        guard let restore = cluster.restore else { return }
+        guard let restore = cluster.restore else { return try await forget() }
         let place = ObjectKey(namespace: namespace, name: ClusterObjects.restoreName(cluster.key.name))
         let sources = sources([(1, restore.location)])
         let present = context.caches.secrets[place]
@@ -132,6 +147,23 @@ struct ClusterConfiguration {
         if let selector = missing[1] {
             throw KubernetesError(
                 status: nil, message: "the backup to begin with needs \(selector), which does not exist")
+        }
+    }
+
+    /// It has begun: the keys of what it began with are of no use any more.
+    private func forget() async throws(KubernetesError) {
+        let name = ClusterObjects.restoreName(cluster.key.name)
+        for type in [ResourceType.secrets, .configMaps] {
+            guard let object = context.caches.cache(of: type)?[ObjectKey(namespace: namespace, name: name)],
+                object.labels[OperatorNames.part] == ClusterObjects.Part.restore.rawValue
+            else { continue }
+            do throws(KubernetesError) {
+                try await context.client.delete(
+                    type, namespace: namespace, name: name,
+                    DeleteOptions(propagation: .background, uid: object.uid))
+            } catch {
+                if !error.isNotFound { throw error }
+            }
         }
     }
 

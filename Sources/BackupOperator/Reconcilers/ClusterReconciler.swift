@@ -35,6 +35,7 @@ struct ClusterReconciler {
             return error.isTemporary ? .again(after: missingPause) : .done
         }
         if wanted.isPaused { return .done }
+        var trouble: KubernetesError?
 
         var seen = observation(cluster, dialect)
         // Numbers and paths are written down before anything is made with them.
@@ -43,9 +44,31 @@ struct ClusterReconciler {
                 cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
             return .again(after: .milliseconds(50))
         }
-        // An agent that has not read its new configuration yet tells of other repositories.
-        seen.status?.leave(only: wanted.repositories)
+        seen.status = context.status(of: wanted)
         let objects = ClusterObjects(wanted, context.settings)
+        do throws(KubernetesError) {
+            try await make(objects, &seen)
+        } catch {
+            if error.isConflict || error.isCancelled { throw error }
+            // Backups go on, whatever of it is refused; and it is told.
+            trouble = error
+            seen.trouble = error.message
+        }
+        if seen.primary != nil { context.watch.add(key, unlessKnown: true) }
+        await setUp(wanted, seen)
+        let pause = try await keepSchedules(cluster, dialect, wanted, &seen)
+        try await removeExpired(dialect, wanted, seen)
+        try await report(cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
+        if let trouble { throw trouble }
+        if !seen.missing.isEmpty || wanted.faultyRepositories.contains(where: \.fault.isTemporary) {
+            return .again(after: min(pause, missingPause))
+        }
+        return .again(after: pause)
+    }
+
+    /// All objects of the cluster.
+    private func make(_ objects: ClusterObjects, _ seen: inout ClusterObservation) async throws(KubernetesError) {
+        let wanted = objects.cluster
         seen.missing = try await ClusterConfiguration(context: context, objects: objects).reconcile()
         for object in [objects.patroniMap()] + objects.patroniAccess() + objects.services() {
             try await context.apply(object)
@@ -54,24 +77,41 @@ struct ClusterReconciler {
             repository.location.files.keys.map { EngineConfiguration.fileName(repository.key, $0) }
         }.sorted()
         let isLacking = wanted.repositories.contains { seen.missing[$0.key] != nil }
-        let restoreFiles = (wanted.restore?.location.files.keys.map { EngineConfiguration.fileName(1, $0) } ?? [])
-            .sorted()
         // A pod that waits for a file of a Secret that is not there does not start; a cluster that runs goes on.
         if !isLacking || context.caches.statefulSets[key] == nil {
             let present = isLacking ? [] : files
-            try await context.apply(objects.statefulSet(secretFiles: present, restoreFiles: restoreFiles))
+            try await grow(objects)
+            try await context.apply(objects.statefulSet(secretFiles: present, claim: claim(objects)))
             for object in objects.repositoryHost(secretFiles: present) { try await context.apply(object) }
         }
         try await changePatroni(objects)
-        if seen.primary != nil { context.watch.add(key, unlessKnown: true) }
-        await setUp(wanted, seen)
-        let pause = try await keepSchedules(cluster, dialect, wanted, &seen)
-        try await removeExpired(dialect, wanted, seen)
-        try await report(cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
-        if !seen.missing.isEmpty || wanted.faultyRepositories.contains(where: \.fault.isTemporary) {
-            return .again(after: min(pause, missingPause))
+    }
+
+    /// A StatefulSet's template for claims never changes: it stays as it was made, and the claims themselves grow.
+    private func claim(_ objects: ClusterObjects) -> DatabaseCluster.Volume {
+        context.caches.statefulSets[key]?.annotations[OperatorNames.volume].flatMap { DatabaseCluster.Volume($0) }
+            ?? objects.cluster.volume
+    }
+
+    private func grow(_ objects: ClusterObjects) async throws(KubernetesError) {
+        let size = objects.cluster.volume.size
+        guard context.caches.statefulSets[key] != nil, claim(objects).size != size else { return }
+        let claims = try await context.client.list(
+            .persistentVolumeClaims, namespace: key.namespace,
+            Selection(labels: [
+                .equals(OperatorNames.cluster, key.name),
+                .equals(OperatorNames.part, ClusterObjects.Part.database.rawValue),
+            ])
+        ).objects
+        for claim in claims where claim["spec", "resources", "requests", "storage"]?.string != size {
+            _ = try await context.client.patch(
+                .persistentVolumeClaims, namespace: claim.namespace, name: claim.name,
+                ["spec": ["resources": ["requests": ["storage": .text(size)]]]])
+            if let object = context.cluster(key)?.object {
+                await context.events.record(
+                    .normal, "VolumeResized", "claim '\(claim.name)' is to have \(size)", about: object)
+            }
         }
-        return .again(after: pause)
     }
 
     /// Its pods and Services would have the names of the other's.
@@ -95,7 +135,7 @@ struct ClusterReconciler {
         seen.status = answer.status
         seen.statusError = answer.error
         seen.schedules = cluster.schedules
-        let ended = context.backups(of: key, dialect).filter { $0.isFinished && !$0.isCopy }
+        let ended = context.backups(of: key, dialect).filter { $0.isFinished && $0.isMade(for: cluster.object) }
         seen.backups = ended.map { backup in
             ClusterObservation.LastBackup(
                 name: backup.object.name, repository: backup.repositoryKey ?? 1, label: backup.label,
@@ -211,7 +251,7 @@ struct ClusterReconciler {
         _ seen: inout ClusterObservation
     ) async throws(KubernetesError) -> Duration {
         var past = SchedulePlan.Past()
-        for backup in context.backups(of: key, dialect) where !backup.isCopy {
+        for backup in context.backups(of: key, dialect) where backup.isMade(for: cluster.object) {
             guard let repository = backup.repositoryKey ?? wanted.firstRepository else { continue }
             let place = ScheduleKey(repository, backup.kind)
             if let time = backup.scheduledTime { past.made[place] = max(past.made[place] ?? 0, time) }
@@ -255,7 +295,9 @@ struct ClusterReconciler {
             guard let label = backup.label, let end = backup.endTime,
                 let place = wanted.repositories.first(where: { backup.isStored(in: $0.location) }),
                 let repository = status[place.key], repository.isReady, repository.looked > end,
-                !repository.backups.contains(where: { $0.label == label })
+                !repository.backups.contains(where: { $0.label == label }),
+                // Retention leaves the newest alone: a list that ends before it is older than it.
+                repository.backups.contains(where: { $0.stop > end })
             else { continue }
             let object = backup.object
             if object.finalizers.contains(OperatorNames.finalizer) {

@@ -63,7 +63,9 @@ package final class Operator: Sendable {
     package var isReady: Bool { isFilled.load(ordering: .relaxed) }
 
     /// Clusters that are known, and what waits for a worker.
-    package var counts: (clusters: Int, queued: Int) { (context.caches.dialects.reduce(0) { $0 + $1.clusters.count }, context.queue.count) }
+    package var counts: (clusters: Int, queued: Int) {
+        (context.caches.dialects.reduce(0) { $0 + $1.clusters.count }, context.queue.count)
+    }
 
     package func run() async throws {
         let context = context
@@ -95,7 +97,7 @@ package final class Operator: Sendable {
             }
         } catch {
             // What it was about has gone meanwhile.
-            if error.isCancelled || error.isNotFound { return .done }
+            if error.isCancelled || error.isNotFound && object(key, context) == nil { return .done }
             // Somebody else was faster: what has changed comes by the watch.
             if error.isConflict { return .again(after: .milliseconds(200)) }
             context.logger.warning("\(described(key)): \(error.message)")

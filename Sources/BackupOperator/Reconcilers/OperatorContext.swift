@@ -55,6 +55,15 @@ final class OperatorContext: Sendable {
         }
     }
 
+    /// What the agent said of the repositories that are wanted now.
+    func status(of wanted: DatabaseCluster) -> StanzaStatus? {
+        var status = watch[wanted.key].status
+        let secret = caches.secrets[
+            ObjectKey(namespace: wanted.key.namespace, name: ClusterObjects.configurationName(wanted.key.name))]
+        status?.leave(only: wanted.repositories, accounts: Credentials.accounts(secret))
+        return status
+    }
+
     func apply(_ wanted: WantedObject) async throws(KubernetesError) {
         try await applying.apply(wanted, present: caches.cache(of: wanted.type)?[wanted.object.key])
     }
@@ -65,6 +74,9 @@ final class OperatorContext: Sendable {
             namespace: cluster.namespace,
             [.equals(OperatorNames.cluster, cluster.name), .equals(OperatorNames.part, part.rawValue)])
     }
+
+    /// nil for all.
+    var watchedNamespaces: [String?] { settings.watchedNamespaces.isEmpty ? [nil] : settings.watchedNamespaces }
 
     /// The dialect of a type.
     func dialect(_ type: ResourceType) -> DialectCaches? {

@@ -93,8 +93,13 @@ package struct SchedulePlan: Sendable, Equatable {
                 .map { (schedule: $0, key: ScheduleKey(repository.key, $0.type)) }
             for (schedule, key) in schedules {
                 let text = schedule.text + (schedule.timeZone.map { " \($0)" } ?? "")
-                let state = known[key] ?? ScheduleState(text: text, since: now)
-                states[key] = state.text == text ? state : ScheduleState(text: text, since: now)
+                var state = known[key] ?? ScheduleState(text: text, since: now)
+                if state.text != text || state.since > now + Self.lateness {
+                    state = ScheduleState(text: text, since: now)
+                }
+                // A clock that was ahead for a while must not end the schedule.
+                if let last = state.last, last > now + Self.lateness { state.last = now }
+                states[key] = state
             }
             if isFirst(repository, past, now) {
                 due.append(
@@ -107,7 +112,8 @@ package struct SchedulePlan: Sendable, Equatable {
                     states[key] = nil
                     continue
                 }
-                let anchor = max(state.since, state.last ?? state.since, past.made[key] ?? state.since)
+                let made = past.made[key].flatMap { $0 > now + Self.lateness ? nil : $0 }
+                let anchor = max(state.since, state.last ?? state.since, made ?? state.since)
                 if !past.busy.contains(key), let time = schedule.cron.last(after: anchor, until: now, in: zone) {
                     due.append(Due(key: key, time: time, wasMissed: now - time > Self.lateness, isFirst: false))
                     states[key]?.last = time

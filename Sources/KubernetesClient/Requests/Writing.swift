@@ -41,14 +41,16 @@ package struct DeleteOptions: Sendable {
 }
 
 extension KubernetesClient {
+    /// - Parameter isTrial: all is checked and nothing is stored.
     /// - Throws: ``KubernetesError/isAlreadyExists``.
     package func create(
-        _ type: ResourceType, _ object: KubernetesObject
+        _ type: ResourceType, _ object: KubernetesObject, isTrial: Bool = false
     ) async throws(KubernetesError) -> KubernetesObject {
         var key = object.key
         if key.name.isEmpty { key.name = (object.generateName ?? "") + "…" }
-        return try await write(
-            request("POST", type, object.namespace), object.json, Self.described("create", type, key))
+        var request = request("POST", type, object.namespace)
+        if isTrial { request.query.append(("dryRun", "All")) }
+        return try await write(request, object.json, Self.described("create", type, key))
     }
 
     /// Writes all of an object, whose resource version says which state was read.

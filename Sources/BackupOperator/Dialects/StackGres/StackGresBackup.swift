@@ -37,7 +37,7 @@ package struct StackGresBackup: BackupManifest {
     package var jobLabels: [String: String] {
         ["stackgres.io/backup-name": String(object.name.prefix(63)), "stackgres.io/backup": "true"]
     }
-    package var timeoutSeconds: Int? { object["spec", "timeout"]?.integer.flatMap { $0 > 0 ? $0 : nil } }
+    package var timeoutSeconds: Int? { object["spec", "timeout"]?.integer.map { max(0, $0) } }
     package var retries: Int? { object["spec", "maxRetries"]?.integer.map { max(0, $0) } }
 
     /// Of another namespace: `namespace.cluster`.

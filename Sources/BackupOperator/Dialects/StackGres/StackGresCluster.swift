@@ -100,7 +100,14 @@ package struct StackGresCluster: Sendable {
                 size: size, storageClass: StackGres.text(spec, "pods", "persistentVolume", "storageClass")))
         cluster.pods = pods()
         cluster.isPaused = object.annotations[StackGres.reconciliationPause] == "true"
-        cluster.unsupported = unsupported()
+        cluster.unsupported = unsupported(major)
+        cluster.synchronous = synchronous(cluster.instances)
+        if spec[["postgres", "ssl", "enabled"]]?.bool == true {
+            throw Refusal(
+                "SSLUnsupported",
+                "spec.postgres.ssl.enabled: encrypted connections are not there, and nothing is served in the clear instead"
+            )
+        }
         let elements = try elements()
         cluster.firstRepository = elements.first?.key
         for (place, element) in elements.enumerated() {
@@ -139,6 +146,8 @@ package struct StackGresCluster: Sendable {
 
     package func major() throws(Refusal) -> Int {
         let text = StackGres.text(spec, "postgres", "version") ?? "latest"
+        // Another major does not start on the data that is there.
+        if let running { return running }
         if text == "latest", let newest = StackGres.majors.last { return newest }
         let wanted = text.split(separator: ".").first.flatMap { Int($0) }
         guard let wanted, StackGres.majors.contains(wanted) else {
@@ -148,6 +157,21 @@ package struct StackGresCluster: Sendable {
                 "there is no image of PostgreSQL '\(text)': spec.postgres.version can be \(known) or latest")
         }
         return wanted
+    }
+
+    /// Of the database that is there; nil before there is one.
+    private var running: Int? {
+        guard isBootstrapped, let version = StackGres.text(object["status"], "postgresVersion"),
+            let major = version.split(separator: ".").first.flatMap({ Int($0) }), StackGres.majors.contains(major)
+        else { return nil }
+        return major
+    }
+
+    private func synchronous(_ instances: Int) -> DatabaseCluster.Synchronous? {
+        let mode = StackGres.text(spec, "replication", "mode") ?? "async"
+        guard mode != "async" else { return nil }
+        let members = mode.hasSuffix("-all") ? instances - 1 : spec[["replication", "syncInstances"]]?.integer ?? 1
+        return DatabaseCluster.Synchronous(members: max(1, members), isStrict: mode.hasPrefix("strict"))
     }
 
     private func repository(
@@ -297,13 +321,15 @@ package struct StackGresCluster: Sendable {
     private func pods() -> PodSettings {
         var pods = PodSettings()
         let settings = spec["pods"] ?? [:]
-        pods.resources = settings["resources"].flatMap { $0.isEmpty ? nil : $0 }
+        pods.resources = settings[["resources", "containers", "patroni"]].flatMap { $0.isEmpty ? nil : $0 }
         if case .object(let scheduling)? = settings["scheduling"] {
             pods.scheduling = Self.scheduling(scheduling)
             if case .object(let own)? = scheduling["backup"] { pods.backupScheduling = Self.scheduling(own) }
         }
         pods.labels = spec[["metadata", "labels", "clusterPods"]]?.texts ?? [:]
         pods.annotations = spec[["metadata", "annotations", "allResources"]]?.texts ?? [:]
+        pods.accountAnnotations = pods.annotations
+            .merging(spec[["metadata", "annotations", "serviceAccount"]]?.texts ?? [:]) { _, last in last }
         pods.annotations.merge(spec[["metadata", "annotations", "clusterPods"]]?.texts ?? [:]) { _, last in last }
         let services = spec["postgresServices"]
         pods.primaryServiceType = StackGres.text(services, "primary", "type") ?? "ClusterIP"
@@ -330,7 +356,9 @@ package struct StackGresCluster: Sendable {
 
     private static let fields = SupportedFields([
         "instances", "postgres.version", "postgres.flavor", "pods.persistentVolume.size",
-        "pods.persistentVolume.storageClass", "pods.resources", "pods.scheduling.nodeSelector",
+        "pods.persistentVolume.storageClass", "pods.resources.containers.patroni", "replication.mode",
+        "replication.syncInstances", "metadata.annotations.serviceAccount", "postgres.ssl.enabled",
+        "pods.scheduling.nodeSelector",
         "pods.scheduling.tolerations", "pods.scheduling.nodeAffinity", "pods.scheduling.podAffinity",
         "pods.scheduling.podAntiAffinity", "pods.scheduling.priorityClassName",
         "pods.scheduling.topologySpreadConstraints", "pods.scheduling.backup", "metadata.labels.clusterPods",
@@ -346,12 +374,19 @@ package struct StackGresCluster: Sendable {
         "initialData.restore", "nonProductionOptions.disableClusterPodAntiAffinity",
     ])
 
-    private func unsupported() -> [UnsupportedField] {
+    private func unsupported(_ major: Int) -> [UnsupportedField] {
         var found = Self.fields.others(in: spec, at: "spec").map { UnsupportedField($0, "nothing comes of it") }
         if let flavor = StackGres.text(spec, "postgres", "flavor"), flavor != "vanilla" {
             found.append(UnsupportedField("spec.postgres.flavor", "\(flavor) is not there: PostgreSQL itself is used"))
         }
-        if let version = StackGres.text(spec, "postgres", "version"), version.contains(".") {
+        let version = StackGres.text(spec, "postgres", "version") ?? "latest"
+        if let wanted = version.split(separator: ".").first.flatMap({ Int($0) }), wanted != major {
+            found.append(
+                UnsupportedField(
+                    "spec.postgres.version",
+                    "the database is of PostgreSQL \(major) and stays so: for \(wanted) "
+                        + "make another cluster and move the data"))
+        } else if version.contains(".") {
             found.append(
                 UnsupportedField("spec.postgres.version", "the minor version is that of the image, not \(version)"))
         }

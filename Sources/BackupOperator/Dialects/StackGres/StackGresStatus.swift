@@ -21,7 +21,8 @@ struct StackGresStatus: Sendable {
         let old = cluster.object["status"] ?? [:]
         let merged = Condition.merge(
             conditions, into: old["conditions"]?.elements ?? [], generation: cluster.object.generation,
-            now: report.now)
+            now: report.now,
+            ended: report.wanted == nil ? [] : ["RepositoryReady", "ContinuousArchiving", "LastBackupSucceeded"])
         var patch: ServiceJSON = [:]
         func set(_ path: [String], _ value: ServiceJSON?) {
             if let value, old[path] != value { patch[path] = value }
@@ -38,7 +39,10 @@ struct StackGresStatus: Sendable {
         }
         if (try? cluster.elements()) != nil {
             set(["backupPaths"], .array(elements.map { .text($0.path) }))
-            set(["permafrost", "repositories"], .array(elements.map(repository)))
+            set(["permafrost", "repositories"], .array(elements.map(repository) + forsaken))
+        }
+        if report.wanted?.isArchiving == false, old[["permafrost", "archiving"]] != nil {
+            patch[["permafrost", "archiving"]] = .null
         }
         set(["permafrost", "archiving"], health.archiving)
         return patch.isEmpty ? nil : StatusChange(patch: patch, news: merged.changed)
@@ -63,6 +67,19 @@ struct StackGresStatus: Sendable {
         let before = (cluster.object["status", "permafrost", "repositories"]?.elements ?? [])
             .first { $0["key"]?.integer == element.key }
         return json.merging(health.content(of: element.key, before: before, object: "sgBackup"))
+    }
+
+    /// Storages that are not named any more keep their numbers and paths, unless another has taken the number.
+    private var forsaken: [ServiceJSON] {
+        (cluster.object["status", "permafrost", "repositories"]?.elements ?? []).compactMap { old in
+            guard let name = old["sgObjectStorage"], let key = old["key"], let path = old["path"],
+                !elements.contains(where: { .text($0.storage) == name || ServiceJSON($0.key) == key })
+            else { return nil }
+            return [
+                "key": key, "sgObjectStorage": name, "path": path, "ready": false, "reason": "NotNamed",
+                "message": "the cluster does not name it any more",
+            ]
+        }
     }
 
     private var conditions: [Condition] {

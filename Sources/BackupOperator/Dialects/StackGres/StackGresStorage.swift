@@ -22,12 +22,17 @@ package struct StackGresStorage: Sendable {
         guard let type = StackGres.text(spec, "type"), let section = spec[type] else {
             throw Refusal("StorageInvalid", "the object storage has no section for its type")
         }
+        let location: RepositoryLocation
         switch type {
-        case "s3", "s3Compatible": return try s3(section, path, isCompatible: type == "s3Compatible")
-        case "gcs": return try gcs(section, path)
-        case "azureBlob": return try azure(section, path)
+        case "s3", "s3Compatible": location = try s3(section, path, isCompatible: type == "s3Compatible")
+        case "gcs": location = try gcs(section, path)
+        case "azureBlob": location = try azure(section, path)
         default: throw Refusal("StorageInvalid", "'\(type)' is no type of object storage")
         }
+        if let name = location.unwritable {
+            throw Refusal("StorageInvalid", "the object storage has a control character in its \(name)")
+        }
+        return location
     }
 
     /// Which of the two is asked for; a section alone asks for it too.
