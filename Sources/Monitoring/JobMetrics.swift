@@ -51,7 +51,7 @@ package final class JobMetrics: Sendable {
         for (kind, histogram) in durations.sorted(by: { $0.key < $1.key }) where isShown(kind.stanza) {
             histogram.add(to: &duration, kind.labels)
         }
-        var moved = MetricFamily("bytes_total", .counter, "Bytes of backups by jobs, and of objects by requests.")
+        var moved = MetricFamily("bytes_total", .counter, "Bytes of backups by jobs, as read and as stored.")
         for (stanza, count) in bytes.sorted(by: { $0.key < $1.key }) where isShown(stanza) {
             for (direction, value) in [("read", count.read), ("stored", count.stored)] {
                 moved.add(value, [(name: "stanza", value: stanza), (name: "direction", value: direction)])

@@ -7,6 +7,8 @@ package struct StanzaMeasure: Sendable {
     package var repositories: [RepositoryMeasure]
     /// nil where the server is not on this host.
     package var lag: ArchiveLag?
+    /// Of repositories that are directories of this host, by their `N`: bytes of the file system, and those that are free.
+    package var volumes: [Int: (size: UInt64, free: UInt64)] = [:]
 
     package init(stanza: String, repositories: [RepositoryMeasure], lag: ArchiveLag? = nil) {
         self.stanza = stanza
@@ -32,6 +34,9 @@ enum StanzaMetrics {
             "wal_gaps", .gauge, "Places behind the start of the newest backup where WAL is missing in the archive.")
         var bytes = MetricFamily("repository_bytes", .gauge, "Stored bytes of backups and WAL.")
         var up = MetricFamily("repository_up", .gauge, "1 when the repository could be read.")
+        var size = MetricFamily(
+            "repository_volume_bytes", .gauge, "Size of the file system on which the repository is a directory.")
+        var free = MetricFamily("repository_volume_free_bytes", .gauge, "Bytes that may still be written there.")
         var segments = MetricFamily("wal_lag_segments", .gauge, "WAL segments that wait to be archived.")
         var waiting = MetricFamily("wal_lag_bytes", .gauge, "Bytes of WAL that wait to be archived.")
         for measure in measures {
@@ -50,11 +55,16 @@ enum StanzaMetrics {
                 gaps.add(Double(repository.gaps), labels)
                 bytes.add(Double(repository.bytes), labels)
             }
+            for (key, space) in measure.volumes.sorted(by: { $0.key < $1.key }) {
+                let labels = stanza + [(name: "repo", value: String(key))]
+                size.add(Double(space.size), labels)
+                free.add(Double(space.free), labels)
+            }
             if let lag = measure.lag {
                 segments.add(Double(lag.segments), stanza)
                 waiting.add(Double(lag.bytes), stanza)
             }
         }
-        return [success, age, first, last, segments, waiting, gaps, bytes, up]
+        return [success, age, first, last, segments, waiting, gaps, bytes, size, free, up]
     }
 }

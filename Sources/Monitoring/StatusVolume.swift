@@ -1,4 +1,4 @@
-import BackupModel
+package import BackupModel
 import Glibc
 
 /// A directory whose file system may fill up.
@@ -13,7 +13,7 @@ package struct StatusVolume: Sendable, Equatable {
     }
 
     /// Bytes of its file system, and of those that may still be written. Blocking.
-    func space() throws(BackupError) -> (size: UInt64, free: UInt64) {
+    package func space() throws(BackupError) -> (size: UInt64, free: UInt64) {
         var facts = statvfs()
         guard statvfs(path, &facts) == 0 else {
             throw BackupError(

@@ -1,5 +1,6 @@
 import BackupEngine
 import BackupModel
+import Glibc
 import HTTP
 import Jobs
 import Logging
@@ -75,12 +76,27 @@ enum MonitorComposition {
             else { continue }
             var measure = StanzaMeasure(stanza: stanza, repositories: [])
             for repository in own {
-                measure.repositories.append(
-                    await RepositoryMeasure.take(repository, stanza: stanza, now: ObjectStoreContext.now()))
+                let taken = await RepositoryMeasure.take(repository, stanza: stanza, now: ObjectStoreContext.now())
+                // Where no repository is configured it is the directory of the default, which then need not be there.
+                if taken.failure != nil, !isConfigured(configuration, repository.key) { continue }
+                measure.repositories.append(taken)
+                measure.volumes[repository.key] = space(configuration, repository.key)
             }
             measures.append(measure)
         }
         return measures
+    }
+
+    private static func isConfigured(_ configuration: Configuration, _ key: Int) -> Bool {
+        [OptionName.repoType, .repoPath, .repoHost].contains { configuration.isSet($0, key) }
+    }
+
+    /// nil of a repository that is not a directory of this host.
+    private static func space(_ configuration: Configuration, _ key: Int) -> (size: UInt64, free: UInt64)? {
+        guard ["posix", "cifs"].contains(configuration.string(.repoType, key) ?? "posix"),
+            configuration.string(.repoHost, key) == nil, let path = configuration.string(.repoPath, key)
+        else { return nil }
+        return try? StatusVolume(name: "repo\(key)", path: path).space()
     }
 
     /// nil where PostgreSQL is not on this host, or what waits cannot be told.
@@ -91,7 +107,9 @@ enum MonitorComposition {
                 arguments: ["--\(OptionName.stanza.rawValue)=\(stanza)", "archive-push", "lag"] + ServerRun.places,
                 environment: ProgramPath.environment()),
             let key = configuration.postgresKeys.first(where: { configuration.string(.pgHost, $0) == nil }),
-            let path = configuration.string(.pgPath, key)
+            let path = configuration.string(.pgPath, key),
+            // What a standby has left from its time as the primary nobody archives, and nobody needs to.
+            access("\(path)/standby.signal", F_OK) != 0
         else { return nil }
         return try? ArchiveLag(dataDirectory: path)
     }

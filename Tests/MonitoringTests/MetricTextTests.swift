@@ -50,6 +50,7 @@ struct MetricTextTests {
         bad.failure = BackupError(.hostConnect, "no connection")
         var measure = StanzaMeasure(stanza: "main", repositories: [good, bad])
         measure.lag = ArchiveLag(segments: 3, bytes: 48 << 20)
+        measure.volumes = [1: (size: 100, free: 30)]
         let text = StanzaMetrics.families([measure], now: 2000).map { $0.text([]) }.joined()
         for line in [
             #"backup_last_success_timestamp_seconds{stanza="main",repo="1",type="full"} 1000"#,
@@ -57,6 +58,8 @@ struct MetricTextTests {
             #"first_restorable_timestamp_seconds{stanza="main",repo="1"} 1000"#,
             #"last_restorable_timestamp_seconds{stanza="main",repo="1"} 1990"#,
             #"wal_gaps{stanza="main",repo="1"} 2"#, #"repository_bytes{stanza="main",repo="1"} 4096"#,
+            #"repository_volume_bytes{stanza="main",repo="1"} 100"#,
+            #"repository_volume_free_bytes{stanza="main",repo="1"} 30"#,
             #"repository_up{stanza="main",repo="1"} 1"#, #"repository_up{stanza="main",repo="2"} 0"#,
             #"wal_lag_segments{stanza="main"} 3"#, #"wal_lag_bytes{stanza="main"} 50331648"#,
         ] {
