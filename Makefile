@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check check-crds
+.PHONY: help build demo test test-pure test-servers test-all bench bench-distant bench-hosts format lint check check-crds check-monitoring
 .PHONY: clean e2e images install
 
 PREFIX ?= /usr/local
@@ -80,6 +80,9 @@ check-crds: ## deploy/ judged by the Kubernetes that KUBECONFIG names; deletes w
 
 clean: ## remove all that was built
 	rm -rf .build bin libexec
+
+check-monitoring: ## alerts and dashboard, by promtool of scripts/bootstrap test
+	scripts/check-monitoring
 
 e2e: ## the operator on the Kubernetes that KUBECONFIG names, whose nodes must have the images; writes docs/evidence
 	scripts/e2e
