@@ -203,6 +203,7 @@ struct HostOperationTests {
             for line in [
                 "permafrost_repository_up{cluster=\"orders\",stanza=\"main\",repo=\"1\"} 1",
                 "permafrost_wal_gaps{cluster=\"orders\",stanza=\"main\",repo=\"1\"} 0",
+                "permafrost_repository_volume_free_bytes{cluster=\"orders\",stanza=\"main\",repo=\"1\"} ",
                 "permafrost_backup_last_success_timestamp_seconds{cluster=\"orders\",stanza=\"main\",repo=\"1\",type=\"full\"}",
                 "permafrost_job_duration_seconds_count{cluster=\"orders\",stanza=\"main\",type=\"expire\",end=\"completed\"} 1",
                 "permafrost_last_restorable_timestamp_seconds{cluster=\"orders\",stanza=\"main\",repo=\"1\"}",
