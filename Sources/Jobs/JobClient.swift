@@ -42,6 +42,8 @@ package final class JobClient: Sendable {
     private static let answerLimit = 20 << 20
     /// How long the answer to a start is waited for after the wish to end it.
     private static let startLimit = Duration.seconds(10)
+    /// For the word that a job is to end.
+    private static let cancelLimit = Duration.seconds(10)
 
     package init(_ transport: any HTTPTransport, _ origin: HTTPOrigin, _ options: Options = Options()) {
         self.transport = transport
@@ -141,7 +143,14 @@ package final class JobClient: Sendable {
             }
             Task {
                 guard case .success(let id) = await starting.value else { return }
-                do throws(BackupError) { try await cancel(id) } catch { following.cancel() }
+                let asking = Task { try await cancel(id) }
+                // A host that is gone for good is not waited for: whoever cancels wants to end.
+                let limit = Task {
+                    try? await Task.sleep(for: Self.cancelLimit)
+                    asking.cancel()
+                }
+                if case .failure = await asking.result { following.cancel() }
+                limit.cancel()
             }
         }
         return try outcome.get()
