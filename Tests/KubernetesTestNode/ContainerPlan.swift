@@ -63,7 +63,10 @@ struct ContainerPlan: Sendable {
             lines.append("if [ -d \(source) ]; then mkdir -p \(target)")
             lines.append("else mkdir -p \"$(dirname \(target))\"; [ -e \(target) ] || : > \(target); fi")
             lines.append("mount --bind \(source) \(target)")
-            if mount.isReadOnly { lines.append("mount -o remount,bind,ro \(target)") }
+        }
+        // Only now: one may be mounted within another.
+        for mount in files + mounts where mount.isReadOnly {
+            lines.append("mount -o remount,bind,ro \(quoted(mount.target))")
         }
         lines += ["mkdir -p \(quoted(workingDirectory))", "umount -l /.old", "rmdir /.old"]
         if isRootReadOnly { lines.append("mount -o remount,ro /") }

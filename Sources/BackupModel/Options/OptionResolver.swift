@@ -298,3 +298,38 @@ struct OptionResolver {
             hint: definition.reasonForRefusal)
     }
 }
+
+extension OptionDefinition {
+    /// Whether a value from a file is one of this option; what other options make of it is not asked.
+    func check(_ value: String, _ index: Int?) throws(BackupError) {
+        guard let command = Command.allCases.first(where: { isValid(for: $0) }) else { return }
+        let display = displayName(index)
+        guard !value.isEmpty else { throw BackupError(.optionInvalidValue, "option '\(display)' must have a value") }
+        var given = GivenOption(values: [value], source: .file)
+        if type == .bool {
+            guard value == "y" || value == "n" else {
+                throw BackupError(.optionInvalidValue, "boolean option '\(display)' must be 'y' or 'n'")
+            }
+            given.isNegated = value == "n"
+            given.values = []
+        }
+        var resolver = OptionResolver(checking: command)
+        try resolver.check(given, self, display)
+    }
+}
+
+extension OptionResolver {
+    fileprivate init(checking command: Command) {
+        self.command = command
+        programPath = ""
+        given = [:]
+    }
+
+    fileprivate mutating func check(
+        _ given: GivenOption, _ definition: OptionDefinition, _ display: String
+    ) throws(BackupError) {
+        var result = ResolvedOption()
+        try fill(&result, definition, display, given, nil)
+        try checkSupport(definition, display, result, nil)
+    }
+}

@@ -35,6 +35,10 @@ package protocol BackupManifest: Sendable {
     var isStoredHeld: Bool? { get }
     /// Whether its data goes with the object.
     var isOwnerOfData: Bool { get }
+    /// Whether its data can only be removed by a cluster that has the repository.
+    var needsClusterForRemoval: Bool { get }
+    /// Annotations of the backup in the repository, beside ours.
+    func storedAnnotations(job: String) -> [String: String]
     /// Of the Job that makes it, and of its pods.
     var jobLabels: [String: String] { get }
 
@@ -72,6 +76,9 @@ package struct BackupFacts: Sendable {
 }
 
 extension BackupManifest {
+    package var needsClusterForRemoval: Bool { false }
+    package func storedAnnotations(job: String) -> [String: String] { [:] }
+
     package var isFinished: Bool { phase == .completed || phase == .failed }
 
     /// Not for one before it that had the same name.
@@ -88,6 +95,6 @@ extension BackupManifest {
     /// Whether its data is there; how the place is reached is of no matter.
     package func isStored(in place: RepositoryLocation) -> Bool {
         guard let own = try? location() else { return false }
-        return own.identity == place.identity
+        return own.place == place.place
     }
 }

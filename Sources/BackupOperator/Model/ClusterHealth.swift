@@ -99,6 +99,24 @@ package struct ClusterHealth: Sendable {
         return Condition("Unsupported", .yes, "FieldsUnsupported", list, isBadWhenTrue: true)
     }
 
+    /// What users add to the engine's configuration.
+    package var configurationAccepted: Condition {
+        let type = "ConfigurationAccepted"
+        let faults = observation.fileFaults
+        guard let first = faults.first else {
+            return Condition(type, .yes, "AllAccepted", "everything of the configuration is carried out")
+        }
+        return Condition(type, .no, first.reason, faults.map(\.message).joined(separator: "; "))
+    }
+
+    package var schedulesAccepted: Condition {
+        let faults = wanted?.faultySchedules ?? []
+        if faults.isEmpty { return Condition("SchedulesAccepted", .yes, "AllAccepted", "every schedule is kept") }
+        return Condition(
+            "SchedulesAccepted", .no, "ScheduleInvalid",
+            faults.map { "\($0.path): \($0.reason)" }.joined(separator: "; "))
+    }
+
     package var repositoryReady: Condition {
         let bad = repositories.first { $0.state == .no } ?? repositories.first { $0.state == .unknown }
         if let bad {

@@ -29,6 +29,8 @@ package struct ClusterObservation: Sendable {
     package var missing: [Int: SecretKey] = [:]
     /// Why not all objects are as they are to be.
     package var trouble: String?
+    /// What of users' files is not there, or is left out.
+    package var fileFaults: [Refusal] = []
     /// Newest first.
     package var backups: [LastBackup] = []
     package var schedules: [ScheduleKey: ScheduleState] = [:]

@@ -19,6 +19,12 @@ package struct DatabaseCluster: Sendable, Equatable {
     /// At most four; with other keys each.
     package var repositories: [WantedRepository] = []
     package var faultyRepositories: [FaultyRepository] = []
+    /// Options of the engine that belong to no single repository; they count before ours.
+    package var engineOptions: [String: String] = [:]
+    /// What users add to the engine's configuration; nil where a dialect has no such thing.
+    package var files: UserFiles?
+    /// Schedules that nothing comes of, and why.
+    package var faultySchedules: [UnsupportedField] = []
     /// The cluster begins as a copy; nil: empty.
     package var restore: WantedRestore?
     /// Seconds after which a segment that is not full is archived.
@@ -26,6 +32,16 @@ package struct DatabaseCluster: Sendable, Equatable {
     package var unsupported: [UnsupportedField] = []
     /// The user asks us to leave it alone.
     package var isPaused = false
+    /// No pod is to run, and everything else is to stay.
+    package var isStopped = false
+    /// Whether the database's volumes outlive the cluster.
+    package var keepsVolumes = false
+    /// What Patroni keeps for all members, beside what is ours there.
+    package var patroniSettings: ServiceJSON = [:]
+    /// Parameters of PostgreSQL.
+    package var parameters: [String: String] = [:]
+    /// Made with the database; nil where a dialect has no such thing.
+    package var users: [WantedUser]?
 
     /// WAL must not be thrown away: somebody wants it, whether or not it can be stored now.
     package var isArchiving: Bool { !repositories.isEmpty || !faultyRepositories.isEmpty }
@@ -95,6 +111,39 @@ package struct PodSettings: Sendable, Equatable {
     package var accountAnnotations: [String: String] = [:]
     /// Pods of one cluster go to different nodes, if there are enough.
     package var spreads = true
+    /// Of the repository host's pods.
+    package var hostLabels: [String: String] = [:]
+    package var hostResources: ServiceJSON?
+    /// The same for the repository host; nil: as the pods of backups.
+    package var hostScheduling: [String: ServiceJSON]?
+    package var agentResources: ServiceJSON?
+    package var jobResources: ServiceJSON?
+    /// Labels and annotations of all objects.
+    package var objectLabels: [String: String] = [:]
+    package var objectAnnotations: [String: String] = [:]
+    package var servicePort = 5432
+    /// Further members of the Services' `spec`: `loadBalancerClass`, `loadBalancerSourceRanges`.
+    package var primaryServiceSettings: [String: ServiceJSON] = [:]
+    package var replicaServiceSettings: [String: ServiceJSON] = [:]
+    package var primaryServiceLabels: [String: String] = [:]
+    package var replicaServiceLabels: [String: String] = [:]
+}
+
+/// Somebody who may log in, with databases of their own.
+package struct WantedUser: Sendable, Equatable {
+    package var name: String
+    package var databases: [String]
+    /// As `CREATE ROLE` has them: `SUPERUSER`.
+    package var options: String
+    /// Where the password is, and all else that is needed to connect.
+    package var secret: String
+
+    package init(name: String, databases: [String], options: String = "", secret: String) {
+        self.name = name
+        self.databases = databases
+        self.options = options
+        self.secret = secret
+    }
 }
 
 /// A part of a manifest that nothing comes of.

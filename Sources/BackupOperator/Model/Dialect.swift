@@ -15,11 +15,17 @@ package protocol Dialect: Sendable {
     var refusesUnknownRepositories: Bool { get }
     /// What clusters refer to by name, beside Secrets and backups.
     var references: [ResourceType] { get }
+    /// A label of Deployments that only the original operator of this dialect has.
+    var labelOfOriginal: String? { get }
 
     func cluster(_ object: KubernetesObject) -> any ClusterManifest
     func backup(_ object: KubernetesObject) -> any BackupManifest
     /// A backup that is due by a schedule. Those of one time have one name: to make it twice is impossible.
     func scheduledBackup(of cluster: any ClusterManifest, _ due: SchedulePlan.Due) -> KubernetesObject
+}
+
+extension Dialect {
+    package var labelOfOriginal: String? { nil }
 }
 
 /// An object of a type and a name in the namespace of whoever asks.
@@ -35,10 +41,27 @@ package protocol ClusterManifest: Sendable {
 
     /// - Throws: what is wrong with all of it; of single repositories it is in the answer.
     func wanted(_ find: ObjectLookup) throws(Refusal) -> DatabaseCluster
+    /// What is to be done before a cluster that is being deleted goes; nil: nothing.
+    var removal: WantedRemoval? { get }
     /// Whether a change of an object changes what is wanted.
     func refers(to type: ResourceType, _ name: String, _ find: ObjectLookup) -> Bool
     /// What of the status has changed; nil when nothing has.
     func status(_ report: ClusterReport) -> StatusChange?
+}
+
+extension ClusterManifest {
+    package var removal: WantedRemoval? { nil }
+}
+
+/// What goes with a cluster because its user says so.
+package struct WantedRemoval: Sendable, Equatable {
+    /// That are ours to take off when all is done.
+    package var finalizers: [String]
+    /// All backups, and their objects.
+    package var removesBackups = false
+    /// Claims of the database and of repositories, and the Secrets of users.
+    package var removesVolumes = false
+    package var userSecrets: [String] = []
 }
 
 /// What there is to tell of a cluster.

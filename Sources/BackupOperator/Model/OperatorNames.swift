@@ -26,6 +26,13 @@ package enum OperatorNames {
     /// Annotation of a backup: its data stays when it is deleted.
     static let keepsData = "permafrost.dev/keep-data"
 
+    /// Annotation of a backup of a dialect in which data outlives objects: it goes with the object.
+    static let deletesData = "permafrost.dev/delete-data"
+    /// Annotation of a cluster: repositories that may go from its configuration though there are backups in them.
+    static let repositoryRemoval = "permafrost.dev/authorize-repository-removal"
+    /// Annotation of the Secret that a database begins with: who is made there.
+    static let users = "permafrost.dev/users"
+
     /// Annotation of a backup: its data is gone, by retention, and it goes too.
     static let expired = "permafrost.dev/expired"
 

@@ -30,6 +30,9 @@ package struct OperatorSettings: Sendable {
     /// Of the operator, repository hosts and jobs.
     var image: String { "\(imagePrefix)permafrost:\(imageTag)" }
 
+    /// Of PostgreSQL, of which there are images, the newest last.
+    package static let postgresMajors = [15, 17, 18]
+
     /// Of a database.
     func postgresImage(_ major: Int) -> String { "\(imagePrefix)permafrost-postgres:\(major)-\(imageTag)" }
 }

@@ -11,8 +11,12 @@ package struct WantedRepository: Sendable, Equatable {
     package var schedules: [WantedSchedule] = []
     /// A full backup is made as soon as there is none.
     package var beginsWithBackup = false
-    /// Full backups that do not count as held.
-    package var retention: Int
+    /// Full backups that do not count as held; nil: what ``keeping`` says, or all.
+    package var retention: Int?
+    /// How backups are kept, in options of the engine without `repoN-`: `retention-diff`, `bundle`.
+    package var keeping: [String: String] = [:]
+    /// Where it is a volume.
+    package var volume: RepositoryVolume?
     /// WAL is kept from the oldest held backup on.
     package var keepsArchiveOfHeld = false
     /// Further options of the engine, without `repoN-`: compression, limits.
@@ -31,9 +35,14 @@ package struct RepositoryLocation: Sendable, Equatable {
     package var secrets: [String: SecretKey] = [:]
     /// Options that name a file, whose content is in a Secret.
     package var files: [String: SecretKey] = [:]
+    /// The claim of a volume that it is on: only the cluster reaches it.
+    package var claim: String?
 
     /// By which two that are written differently are found to be one place.
     package var identity: String { RepositoryIdentity.text { options[$0] } }
+
+    /// The same, and which volume it is: those of two clusters have the same path.
+    package var place: String { identity + (claim.map { "\n\($0)" } ?? "") }
 
     /// An option whose value does not fit into one line of a file.
     package var unwritable: String? {
@@ -45,6 +54,15 @@ package struct RepositoryLocation: Sendable, Equatable {
     package var secretNames: Set<String> {
         Set(secrets.values.map(\.name)).union(files.values.map(\.name))
     }
+}
+
+/// A volume that the repository host has, and lends to the agents.
+package struct RepositoryVolume: Sendable, Equatable {
+    /// Of the claim; it belongs to nobody, so that it outlives the cluster.
+    package var claim: String
+    /// As the API has it: `spec` of the claim.
+    package var spec: ServiceJSON
+    package var directory: String
 }
 
 /// An entry of a Secret in the cluster's namespace.

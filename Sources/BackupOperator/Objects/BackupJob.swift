@@ -47,6 +47,10 @@ struct BackupJob {
             ],
         ]
         pod.merge(objects.cluster.pods.backupScheduling) { _, user in user }
+        if let resources = objects.cluster.pods.jobResources, var container = pod["containers"]?.elements.first {
+            container["resources"] = resources
+            pod["containers"] = [container]
+        }
         var spec: ServiceJSON = [
             "backoffLimit": ServiceJSON(retries), "completions": 1, "parallelism": 1,
             "template": [

@@ -39,7 +39,8 @@ package struct ClusterObjects: Sendable {
 
     func object(_ type: ResourceType, _ name: String, _ part: Part) -> KubernetesObject {
         var object = KubernetesObject(type, namespace: namespace, name: name)
-        object.labels = labels(part)
+        object.labels = cluster.pods.objectLabels.merging(labels(part)) { _, own in own }
+        object.annotations = cluster.pods.objectAnnotations
         object.ownerReferences = [cluster.owner]
         return object
     }
@@ -47,6 +48,8 @@ package struct ClusterObjects: Sendable {
     // MARK: Configuration
 
     static func configurationName(_ cluster: String) -> String { "\(cluster)-permafrost" }
+    static func filesName(_ cluster: String) -> String { "\(cluster)-permafrost-files" }
+    static func bootstrapName(_ cluster: String) -> String { "\(cluster)-permafrost-bootstrap" }
     static func restoreName(_ cluster: String) -> String { "\(cluster)-restore" }
     static func patroniName(_ cluster: String) -> String { "\(cluster)-patroni" }
     /// Endpoints in which Patroni keeps what all members are to have.
@@ -80,6 +83,12 @@ package struct ClusterObjects: Sendable {
         return WantedObject(type: .secrets, object: secret)
     }
 
+    func filesSecret(_ files: [String: [UInt8]]) -> WantedObject {
+        var secret = object(.secrets, Self.filesName(name), .configuration)
+        secret["data"] = .object(files.mapValues { .text(Base64.encode($0)) })
+        return WantedObject(type: .secrets, object: secret)
+    }
+
     /// The authority signs nothing but this cluster's certificate; no pod sees its key.
     func authoritySecret(certificate: String, key: String) -> WantedObject {
         var secret = object(.secrets, Self.authorityName(name), .configuration)
@@ -110,9 +119,16 @@ package struct ClusterObjects: Sendable {
 
     // MARK: Access
 
+    /// Passwords stay as long as the volumes that know them.
+    func accessSecret(_ name: String) -> KubernetesObject {
+        var secret = object(.secrets, name, .access)
+        if cluster.keepsVolumes { secret.ownerReferences = [] }
+        return secret
+    }
+
     /// Users' names are for reading; passwords are made once.
     func userSecret(password: () -> String) -> WantedObject {
-        var secret = object(.secrets, cluster.names.userSecret, .access)
+        var secret = accessSecret(cluster.names.userSecret)
         var data = cluster.names.userEntries.mapValues(Self.encoded)
         let passwords =
             [cluster.names.superuserPassword, cluster.names.replicationPassword, PatroniConfiguration.restPassword]
@@ -152,32 +168,49 @@ package struct ClusterObjects: Sendable {
     // MARK: Services
 
     func services() -> [WantedObject] {
-        let port: ServiceJSON = ["name": "postgres", "port": 5432, "targetPort": 5432]
+        let port: ServiceJSON = [
+            "name": "postgres", "port": ServiceJSON(cluster.pods.servicePort), "targetPort": 5432,
+        ]
         var pods = object(.services, PodNames.service(name), .database)
         pods["spec"] = [
             "clusterIP": "None", "publishNotReadyAddresses": true,
             "selector": .object(selector.mapValues { .text($0) }),
             "ports": [
-                port, ["name": "patroni", "port": 8008],
+                ["name": "postgres", "port": 5432, "targetPort": 5432], ["name": "patroni", "port": 8008],
                 ["name": "agent", "port": ServiceJSON(EngineConfiguration.agentPort)],
             ],
         ]
-        // Without a selector: Patroni writes the primary's address.
         var primary = object(.services, cluster.names.primaryService, .database)
-        primary.annotations = cluster.pods.primaryServiceAnnotations
-        primary["spec"] = Self.serviceType(cluster.pods.primaryServiceType)
-        primary["spec", "ports"] = [port]
+        primary.labels.merge(cluster.pods.primaryServiceLabels) { own, _ in own }
+        primary.annotations.merge(cluster.pods.primaryServiceAnnotations) { _, own in own }
+        // Without a selector: Patroni writes the primary's address.
+        var primarySpec = Self.serviceType(cluster.pods.primaryServiceType)
+        primarySpec["ports"] = [port]
+        for (name, value) in cluster.pods.primaryServiceSettings { primarySpec[name] = value }
         // Nobody connects to it: Endpoints without a Service of their name would be removed.
         var state = object(.services, Self.stateName(name), .database)
         state["spec"] = ["clusterIP": "None"]
-        var services = [pods, primary, state]
+        var services = [pods, state]
+        if cluster.names.primaryService != name {
+            // The Endpoints that Patroni writes have the cluster's name.
+            var leader = object(.services, name, .database)
+            leader["spec"] = ["type": "ClusterIP", "ports": [port]]
+            services.append(leader)
+            primarySpec["selector"] = .object(
+                selector.merging(["role": "primary"]) { _, last in last }.mapValues { .text($0) })
+        }
+        primary["spec"] = primarySpec
+        services.append(primary)
         if cluster.pods.hasReplicaService {
             var replicas = object(.services, cluster.names.replicaService, .database)
-            replicas.annotations = cluster.pods.replicaServiceAnnotations
-            replicas["spec"] = Self.serviceType(cluster.pods.replicaServiceType)
-            replicas["spec", "ports"] = [port]
-            replicas["spec", "selector"] = .object(
+            replicas.labels.merge(cluster.pods.replicaServiceLabels) { own, _ in own }
+            replicas.annotations.merge(cluster.pods.replicaServiceAnnotations) { _, own in own }
+            var spec = Self.serviceType(cluster.pods.replicaServiceType)
+            spec["ports"] = [port]
+            spec["selector"] = .object(
                 selector.merging(["role": "replica"]) { _, last in last }.mapValues { .text($0) })
+            for (name, value) in cluster.pods.replicaServiceSettings { spec[name] = value }
+            replicas["spec"] = spec
             services.append(replicas)
         }
         return services.map { WantedObject(type: .services, object: $0) }

@@ -5,6 +5,7 @@ extension ClusterObjects {
     func patroniMap() -> WantedObject {
         var map = object(.configMaps, Self.patroniName(name), .database)
         map["data"] = ["patroni.yml": .text(PatroniConfiguration(cluster: cluster).json.description)]
+        if cluster.users != nil { map["data", "bootstrap.sh"] = .text(PatroniConfiguration.bootstrap) }
         return WantedObject(type: .configMaps, object: map)
     }
 
@@ -16,21 +17,27 @@ extension ClusterObjects {
         var set = object(.statefulSets, name, .database)
         set.annotations = [OperatorNames.volume: volume.text]
         set["spec"] = [
-            "replicas": ServiceJSON(cluster.instances), "serviceName": .text(PodNames.service(name)),
+            "replicas": ServiceJSON(cluster.isStopped ? 0 : cluster.instances),
+            "serviceName": .text(PodNames.service(name)),
             // All at once: Patroni alone knows who must come first.
             "podManagementPolicy": "Parallel", "updateStrategy": ["type": "RollingUpdate"],
             "selector": ["matchLabels": .object(selector.mapValues { .text($0) })],
             "template": [
                 "metadata": [
                     "labels": .object(
-                        cluster.pods.labels.merging(labels(.database)) { _, own in own }.mapValues { .text($0) }),
-                    "annotations": .object(cluster.pods.annotations.mapValues { .text($0) }),
+                        cluster.pods.objectLabels.merging(cluster.pods.labels) { _, own in own }
+                            .merging(labels(.database)) { _, own in own }.mapValues { .text($0) }),
+                    "annotations": .object(
+                        cluster.pods.objectAnnotations.merging(cluster.pods.annotations) { _, own in own }
+                            .mapValues { .text($0) }),
                 ],
                 "spec": podSpec(secretFiles: secretFiles),
             ],
             "volumeClaimTemplates": [claim(volume)],
             // A cluster that comes later by the same name begins anew; what is to outlive this one is in its backups.
-            "persistentVolumeClaimRetentionPolicy": ["whenDeleted": "Delete", "whenScaled": "Retain"],
+            "persistentVolumeClaimRetentionPolicy": [
+                "whenDeleted": cluster.keepsVolumes ? "Retain" : "Delete", "whenScaled": "Retain",
+            ],
         ]
         return WantedObject(type: .statefulSets, object: set)
     }
@@ -84,7 +91,7 @@ extension ClusterObjects {
             PodParts.mount("run", EngineConfiguration.socketDirectory, subPath: "postgresql"),
             PodParts.mount("run", EngineConfiguration.runDirectory, subPath: "permafrost"),
             PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
-        ]
+        ] + PodParts.filesMount(self)
     }
 
     private var patroniContainer: ServiceJSON {
@@ -119,7 +126,7 @@ extension ClusterObjects {
             ],
             "securityContext": PodParts.containerSecurity,
             "volumeMounts": .array(
-                mounts + [
+                mounts + bootstrapMount + [
                     PodParts.mount("patroni", PatroniConfiguration.directory, readOnly: true),
                     PodParts.mount("restore", PatroniConfiguration.restoreDirectory, readOnly: true),
                     PodParts.mount("shm", "/dev/shm"), PodParts.mount("tmp", "/tmp"),
@@ -129,8 +136,13 @@ extension ClusterObjects {
         return container
     }
 
+    private var bootstrapMount: [ServiceJSON] {
+        cluster.users == nil
+            ? [] : [PodParts.mount("bootstrap", PatroniConfiguration.bootstrapDirectory, readOnly: true)]
+    }
+
     private var agentContainer: ServiceJSON {
-        [
+        var container: ServiceJSON = [
             "name": "agent", "image": .text(settings.postgresImage(cluster.major)),
             "command": ["permafrost", "agent"],
             "ports": [
@@ -144,6 +156,8 @@ extension ClusterObjects {
             "securityContext": PodParts.containerSecurity,
             "volumeMounts": .array(mounts + [PodParts.mount("agent-tmp", "/tmp")]),
         ]
+        if let resources = cluster.pods.agentResources { container["resources"] = resources }
+        return container
     }
 
     private func volumes(secretFiles: [String]) -> [ServiceJSON] {
@@ -152,7 +166,15 @@ extension ClusterObjects {
         // All that there can be: what a cluster began with changes no pod later.
         restoreItems += ["gcs-key", "storage-ca-file"].map { EngineConfiguration.fileName(1, $0) }
             .map { ["key": .text($0), "path": .text("files/\($0)")] }
-        return [
+        var further = PodParts.filesVolume(self).map { [$0] } ?? []
+        if cluster.users != nil {
+            let name = ServiceJSON.text(Self.bootstrapName(name))
+            // Always named, so that its end changes no pod.
+            further.append([
+                "name": "bootstrap", "secret": ["secretName": name, "optional": true, "defaultMode": 0o440],
+            ])
+        }
+        return further + [
             PodParts.configurationVolume("agent.conf", self, secretFiles: secretFiles),
             ["name": "patroni", "configMap": ["name": .text(Self.patroniName(name))]],
             // Only there while a cluster begins as a copy; always named, so that its end changes no pod.

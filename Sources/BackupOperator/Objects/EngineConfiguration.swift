@@ -33,7 +33,8 @@ struct EngineConfiguration {
             "archive-timeout=10m",
         ]
         lines += server(port: Self.agentPort)
-        lines += repositories()
+        lines += repositories(isHost: false)
+        lines = withEngineOptions(lines)
         lines += stanza(["pg1-path=\(Self.dataDirectory)", "pg1-socket-path=\(Self.socketDirectory)"])
         return text(lines)
     }
@@ -43,7 +44,8 @@ struct EngineConfiguration {
         var lines = common()
         lines += ["lock-path=\(Self.runDirectory)/lock", "spool-path=\(Self.runDirectory)/spool"]
         lines += server(port: Self.hostPort)
-        lines += repositories()
+        lines += repositories(isHost: true)
+        lines = withEngineOptions(lines)
         lines += stanza(["pg1-path=\(Self.dataDirectory)"])
         return text(lines)
     }
@@ -100,7 +102,18 @@ struct EngineConfiguration {
         ]
     }
 
-    private func repositories() -> [String] {
+    /// What the user says counts before what is ours.
+    private func withEngineOptions(_ lines: [String]) -> [String] {
+        let given = cluster.engineOptions
+        var section = ""
+        let others = lines.filter { line in
+            if line.hasPrefix("[") { section = line }
+            return section != "[global]" || given[String(line.prefix { $0 != "=" })] == nil
+        }
+        return others + given.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    }
+
+    private func repositories(isHost: Bool) -> [String] {
         var lines: [String] = []
         // What belongs to no single repository is that of the first; a job brings its own.
         if let first = cluster.repositories.first {
@@ -109,11 +122,17 @@ struct EngineConfiguration {
             }
         }
         for repository in cluster.repositories {
-            lines += Self.repository(
-                repository.key, repository.location, Self.directory, hasTrustedCertificates)
+            if repository.volume != nil {
+                lines += volume(repository, isHost: isHost)
+            } else {
+                lines += Self.repository(
+                    repository.key, repository.location, Self.directory, hasTrustedCertificates)
+            }
             // A request for each small file takes a store longer than the file.
-            lines.append("repo\(repository.key)-bundle=y")
-            lines.append("repo\(repository.key)-retention-full=\(repository.retention)")
+            var keeping = ["bundle": "y"]
+            keeping["retention-full"] = repository.retention.map { "\($0)" }
+            keeping.merge(repository.keeping) { _, user in user }
+            lines += keeping.sorted { $0.key < $1.key }.map { "repo\(repository.key)-\($0.key)=\($0.value)" }
             for (name, value) in repository.settings.sorted(by: { $0.key < $1.key })
             where name.hasPrefix("storage-") {
                 lines.append("repo\(repository.key)-\(name)=\(value)")
@@ -123,6 +142,23 @@ struct EngineConfiguration {
         return lines
     }
 
+    /// A directory of the repository host, which agents reach by it.
+    private func volume(_ repository: WantedRepository, isHost: Bool) -> [String] {
+        let prefix = "repo\(repository.key)"
+        if isHost {
+            return repository.location.options.sorted { $0.key < $1.key }.map { "\(prefix)-\($0.key)=\($0.value)" }
+        }
+        let namespace = cluster.key.namespace ?? "default"
+        return repository.location.options.filter { $0.key != "path" }.sorted { $0.key < $1.key }
+            .map { "\(prefix)-\($0.key)=\($0.value)" } + [
+                "\(prefix)-host=\(PodNames.repositoryHost(cluster.key.name)).\(namespace).svc",
+                "\(prefix)-host-type=tls", "\(prefix)-host-port=\(Self.hostPort)",
+                "\(prefix)-host-ca-file=\(Self.tlsDirectory)/ca.crt",
+                "\(prefix)-host-cert-file=\(Self.tlsDirectory)/tls.crt",
+                "\(prefix)-host-key-file=\(Self.tlsDirectory)/tls.key",
+            ]
+    }
+
     private static func repository(
         _ key: Int, _ location: RepositoryLocation, _ directory: String, _ hasTrustedCertificates: Bool
     ) -> [String] {
@@ -130,7 +166,8 @@ struct EngineConfiguration {
         for name in location.files.keys.sorted() {
             lines.append("repo\(key)-\(name)=\(directory)/files/\(fileName(key, name))")
         }
-        if hasTrustedCertificates, location.files["storage-ca-file"] == nil {
+        if hasTrustedCertificates, location.files["storage-ca-file"] == nil, location.options["storage-ca-file"] == nil
+        {
             lines.append("repo\(key)-storage-ca-file=\(directory)/\(trustedFile)")
         }
         return lines

@@ -26,6 +26,13 @@ struct PatroniConfiguration {
         exec patroni \(directory)/patroni.yml
         """
 
+    /// The database's first users, of which a Secret has a script; Patroni calls it with a connection.
+    static let bootstrapDirectory = "/etc/permafrost-bootstrap"
+    static let bootstrap = """
+        [ ! -e \(bootstrapDirectory)/users.sql ] || exec psql -X -q -v ON_ERROR_STOP=1 -d "$1" -f \(bootstrapDirectory)/users.sql
+
+        """
+
     static let archiveCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-push %p"
     static let restoreCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-get %f \"%p\""
 
@@ -43,6 +50,7 @@ struct PatroniConfiguration {
                 "command": .text(Self.command(restore)), "keep_existing_recovery_conf": true, "no_params": true,
             ]
         }
+        if cluster.users != nil { bootstrap["post_bootstrap"] = .text("sh \(Self.directory)/bootstrap.sh") }
         return [
             "scope": .text(cluster.key.name),
             "bootstrap": bootstrap,
@@ -83,14 +91,19 @@ struct PatroniConfiguration {
             "parameters": .object(parameters.mapValues { .text($0) }),
         ]
         if cluster.isArchiving { postgresql["recovery_conf"] = ["restore_command": .text(Self.restoreCommand)] }
-        var dynamic: ServiceJSON = ["ttl": 30, "loop_wait": 10, "retry_timeout": 10, "postgresql": postgresql]
-        dynamic["synchronous_mode"] = .bool(cluster.synchronous != nil)
-        dynamic["synchronous_mode_strict"] = .bool(cluster.synchronous?.isStrict ?? false)
-        dynamic["synchronous_node_count"] = ServiceJSON(cluster.synchronous?.members ?? 1)
-        return dynamic
+        var own: ServiceJSON = ["ttl": 30, "loop_wait": 10, "retry_timeout": 10, "postgresql": postgresql]
+        own["synchronous_mode"] = .bool(cluster.synchronous != nil)
+        own["synchronous_mode_strict"] = .bool(cluster.synchronous?.isStrict ?? false)
+        own["synchronous_node_count"] = ServiceJSON(cluster.synchronous?.members ?? 1)
+        return own.merging(cluster.patroniSettings)
     }
 
+    /// Ours count: without them nothing is archived.
     private var parameters: [String: String] {
+        cluster.parameters.merging(ownParameters) { _, own in own }
+    }
+
+    private var ownParameters: [String: String] {
         [
             "archive_mode": "on",
             // Without a repository nobody wants WAL; as soon as there is one, this changes without a restart.

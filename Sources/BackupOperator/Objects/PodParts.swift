@@ -39,9 +39,11 @@ enum PodParts {
             mapItems.append(["key": file, "path": file])
         }
         var items: [ServiceJSON] = [
-            ["key": "repo.conf", "path": "conf.d/repo.conf"], ["key": "tls.crt", "path": "tls/tls.crt"],
-            ["key": "tls.key", "path": "tls/tls.key"], ["key": "ca.crt", "path": "tls/ca.crt"],
+            ["key": "tls.crt", "path": "tls/tls.crt"], ["key": "tls.key", "path": "tls/tls.key"],
+            ["key": "ca.crt", "path": "tls/ca.crt"],
         ]
+        // Users' files are a volume of their own in that place.
+        if objects.cluster.files == nil { items.append(["key": "repo.conf", "path": "conf.d/repo.conf"]) }
         items += secretFiles.map { ["key": .text($0), "path": .text("files/\($0)")] }
         return [
             "name": "configuration",
@@ -53,6 +55,21 @@ enum PodParts {
                 ],
             ],
         ]
+    }
+
+    static let filesDirectory = "\(EngineConfiguration.directory)/conf.d"
+
+    /// Users' files: all entries of a Secret, so that one more changes no pod.
+    static func filesVolume(_ objects: ClusterObjects) -> ServiceJSON? {
+        guard let files = objects.cluster.files else { return nil }
+        let secret: ServiceJSON = [
+            "secret": ["name": .text(ClusterObjects.filesName(objects.name)), "optional": true]
+        ]
+        return ["name": "files", "projected": ["defaultMode": 0o440, "sources": .array([secret] + files.tokens)]]
+    }
+
+    static func filesMount(_ objects: ClusterObjects) -> [ServiceJSON] {
+        objects.cluster.files == nil ? [] : [mount("files", filesDirectory, readOnly: true)]
     }
 
     static func fieldVariable(_ name: String, _ path: String) -> ServiceJSON {

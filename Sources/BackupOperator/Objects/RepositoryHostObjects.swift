@@ -7,6 +7,7 @@ extension ClusterObjects {
         let host = PodNames.repositoryHost(name)
         let own = [OperatorNames.cluster: name, OperatorNames.part: Part.repositoryHost.rawValue]
         let selector = ServiceJSON.object(own.mapValues { .text($0) })
+        let volumes = cluster.repositories.compactMap(\.volume)
         var service = object(.services, host, .repositoryHost)
         service["spec"] = [
             "selector": selector,
@@ -32,27 +33,52 @@ extension ClusterObjects {
                         "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6,
                     ],
                     "securityContext": PodParts.containerSecurity,
-                    "volumeMounts": [
-                        PodParts.mount("run", EngineConfiguration.runDirectory),
-                        PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
-                        PodParts.mount("tmp", "/tmp"),
-                    ],
+                    "volumeMounts": .array(
+                        [
+                            PodParts.mount("run", EngineConfiguration.runDirectory),
+                            PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
+                            PodParts.mount("tmp", "/tmp"),
+                        ] + PodParts.filesMount(self) + volumes.map { PodParts.mount($0.claim, $0.directory) }),
                 ]
             ],
-            "volumes": [
-                PodParts.configurationVolume("host.conf", self, secretFiles: secretFiles),
-                PodParts.emptyDirectory("run"), PodParts.emptyDirectory("tmp"),
-            ],
+            "volumes": .array(
+                [
+                    PodParts.configurationVolume("host.conf", self, secretFiles: secretFiles),
+                    PodParts.emptyDirectory("run"), PodParts.emptyDirectory("tmp"),
+                ] + (PodParts.filesVolume(self).map { [$0] } ?? [])
+                    + volumes.map {
+                        ["name": .text($0.claim), "persistentVolumeClaim": ["claimName": .text($0.claim)]]
+                    }),
         ]
-        pod.merge(cluster.pods.backupScheduling) { _, user in user }
+        if let resources = cluster.pods.hostResources, var container = pod["containers"]?.elements.first {
+            container["resources"] = resources
+            pod["containers"] = [container]
+        }
+        pod.merge(cluster.pods.hostScheduling ?? cluster.pods.backupScheduling) { _, user in user }
+        let podLabels = cluster.pods.objectLabels.merging(cluster.pods.hostLabels) { _, own in own }
+            .merging(labels(.repositoryHost)) { _, own in own }
+        var metadata: ServiceJSON = ["labels": .object(podLabels.mapValues { .text($0) })]
+        if !cluster.pods.objectAnnotations.isEmpty {
+            metadata["annotations"] = .object(cluster.pods.objectAnnotations.mapValues { .text($0) })
+        }
         deployment["spec"] = [
-            "replicas": 1, "strategy": ["type": "Recreate"], "selector": ["matchLabels": selector],
-            "template": [
-                "metadata": ["labels": .object(labels(.repositoryHost).mapValues { .text($0) })], "spec": .object(pod),
-            ],
+            "replicas": cluster.isStopped ? 0 : 1, "strategy": ["type": "Recreate"],
+            "selector": ["matchLabels": selector],
+            "template": ["metadata": metadata, "spec": .object(pod)],
         ]
         return [
             WantedObject(type: .services, object: service), WantedObject(type: .deployments, object: deployment),
         ]
+    }
+
+    /// Volumes of repositories belong to nobody, so that they outlive the cluster.
+    func claims() -> [WantedObject] {
+        cluster.repositories.compactMap { repository in
+            guard let volume = repository.volume else { return nil }
+            var claim = object(.persistentVolumeClaims, volume.claim, .repositoryHost)
+            claim.ownerReferences = []
+            claim["spec"] = volume.spec
+            return WantedObject(type: .persistentVolumeClaims, object: claim, isKept: true)
+        }
     }
 }

@@ -1,5 +1,6 @@
 import BackupModel
 import HTTP
+import Jobs
 import KubernetesClient
 import Logging
 
@@ -38,6 +39,7 @@ struct BackupDeletion {
             return try await letGo()
         }
         guard let location = place else { return try await letGo() }
+        if backup.needsClusterForRemoval { return try await removeByAgent(label, location) }
         let jobKey = ObjectKey(namespace: object.namespace, name: name)
         guard let job = context.caches.jobs[jobKey], job.ownerReferences.contains(where: { $0.uid == object.uid })
         else {
@@ -136,6 +138,48 @@ struct BackupDeletion {
             name: name, backup: object, cluster: backup.cluster.name, label: label, location: location)
         for wanted in removal.objects(credentials, context.settings) { try await context.apply(wanted) }
         return .done
+    }
+
+    /// By a cluster that has the repository: its configuration alone says how to get there.
+    private func removeByAgent(
+        _ label: String, _ location: RepositoryLocation
+    ) async throws(KubernetesError) -> WorkOutcome {
+        let cluster = backup.cluster
+        let wanted = try? context.cluster(cluster)?.wanted(context.lookup(cluster.namespace))
+        let primary = context.pods(of: cluster, .database).map(ClusterObservation.pod)
+            .first { $0.isPrimary && $0.isReady }
+        guard let repository = wanted?.repositories.first(where: { $0.location.identity == location.identity }),
+            let pod = primary?.name
+        else {
+            let what = "the data of \(label) can be removed when a cluster '\(cluster)' runs that has its repository"
+            if context.isNews(what, about: object.uid) {
+                await context.events.record(
+                    .warning, "DeletionWaits",
+                    "\(what). To delete the object alone, annotate it with \(OperatorNames.keepsData)=true",
+                    about: object)
+            }
+            return .again(after: context.settings.second * 15)
+        }
+        do throws(BackupError) {
+            let request = try JobRequest(
+                .expire, stanza: OperatorNames.stanza,
+                options: [
+                    JobRequest.Option(.force, .flag(true)),
+                    JobRequest.Option(.repo, .texts(["\(repository.key)"])),
+                    JobRequest.Option(.set, .texts([label])),
+                ], key: "delete-\(object.uid)-\(context.now() / 60)")
+            guard let result = try await context.agents.run(request, of: cluster, pod: pod) else {
+                return .again(after: context.settings.second * 5)
+            }
+            if let error = result.error, error.code != .backupSetInvalid { throw error }
+        } catch {
+            await context.events.record(
+                .warning, "DeletionFailed", "the data of \(label) could not be removed: \(error.message)",
+                about: object)
+            return .failed
+        }
+        context.watch.add(cluster)
+        return try await letGo()
     }
 
     private func letGo() async throws(KubernetesError) -> WorkOutcome {

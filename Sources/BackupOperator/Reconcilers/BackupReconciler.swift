@@ -96,6 +96,7 @@ struct BackupReconciler {
         try await patch(backup, .begun(repository, cluster: wanted, now: context.now()))
         var annotations = [OperatorNames.backupUID: backup.object.uid]
         if backup.isHeld { annotations["hold"] = holdReason }
+        annotations.merge(backup.storedAnnotations(job: jobName)) { own, _ in own }
         let limits = ["compress-type", "process-max", "rate-limit-disk", "rate-limit-network"]
         let own = Set(backup.options.map(\.name))
         let job = BackupJob(

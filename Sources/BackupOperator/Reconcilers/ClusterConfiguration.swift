@@ -174,7 +174,9 @@ struct ClusterConfiguration {
         let secret = context.caches.secrets[
             ObjectKey(namespace: namespace, name: ClusterObjects.configurationName(cluster.key.name))]
         guard let map, let secret else { return }
-        let state = "\(map.resourceVersion ?? "")-\(secret.resourceVersion ?? "")"
+        var state = "\(map.resourceVersion ?? "")-\(secret.resourceVersion ?? "")"
+        let files = ObjectKey(namespace: namespace, name: ClusterObjects.filesName(cluster.key.name))
+        if cluster.files != nil, let version = context.caches.secrets[files]?.resourceVersion { state += "-\(version)" }
         let pods =
             context.pods(of: cluster.key, .database) + context.pods(of: cluster.key, .repositoryHost)
         for pod in pods where pod.annotations[OperatorNames.configuration] != state && !pod.isBeingDeleted {
@@ -189,7 +191,7 @@ struct ClusterConfiguration {
     }
 
     /// 160 bits.
-    private static func password() -> String {
+    static func password() -> String {
         let letters = Array("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789")
         return String((0..<28).map { _ in letters[Int.random(in: 0..<letters.count)] })
     }

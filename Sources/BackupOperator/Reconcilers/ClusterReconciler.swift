@@ -17,11 +17,15 @@ struct ClusterReconciler {
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
         let dialects = context.dialects(with: key)
         guard let dialect = dialects.first, let cluster = dialect.cluster(key), !cluster.object.isBeingDeleted else {
+            if let dialect = dialects.first, let cluster = dialect.cluster(key), let removal = cluster.removal {
+                return try await ClusterRemoval(context: context, dialect: dialect, cluster: cluster, wanted: removal)
+                    .reconcile()
+            }
             context.watch.forget(key)
             return .done
         }
         for other in dialects.dropFirst() { try await refuse(other, beside: cluster) }
-        let wanted: DatabaseCluster
+        var wanted: DatabaseCluster
         do throws(Refusal) {
             wanted = try cluster.wanted(context.lookup(key.namespace))
             for schedule in wanted.repositories.flatMap(\.schedules) {
@@ -37,13 +41,19 @@ struct ClusterReconciler {
         if wanted.isPaused { return .done }
         var trouble: KubernetesError?
 
-        var seen = observation(cluster, dialect)
+        var seen = observation(cluster, dialect, wanted)
         // Numbers and paths are written down before anything is made with them.
         if cluster.needsPlaces {
             try await report(
                 cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
             return .again(after: .milliseconds(50))
         }
+        // Nobody is stopped in the middle of a backup.
+        if wanted.isStopped, context.backups(of: key, dialect).contains(where: { $0.phase == .running }) {
+            wanted.isStopped = false
+            wanted.unsupported.append(UnsupportedField("spec.pause", "it waits until the backup that runs has ended"))
+        }
+        (wanted, seen.fileFaults) = try await ClusterFiles(context: context, cluster: wanted).reconcile()
         seen.status = context.status(of: wanted)
         let objects = ClusterObjects(wanted, context.settings)
         do throws(KubernetesError) {
@@ -56,11 +66,13 @@ struct ClusterReconciler {
         }
         if seen.primary != nil { context.watch.add(key, unlessKnown: true) }
         await setUp(wanted, seen)
-        let pause = try await keepSchedules(cluster, dialect, wanted, &seen)
+        let pause = wanted.isStopped ? longestPause : try await keepSchedules(cluster, dialect, wanted, &seen)
         try await removeExpired(dialect, wanted, seen)
         try await report(cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
         if let trouble { throw trouble }
-        if !seen.missing.isEmpty || wanted.faultyRepositories.contains(where: \.fault.isTemporary) {
+        if !seen.missing.isEmpty || seen.fileFaults.contains(where: \.isTemporary)
+            || wanted.faultyRepositories.contains(where: \.fault.isTemporary)
+        {
             return .again(after: min(pause, missingPause))
         }
         return .again(after: pause)
@@ -70,6 +82,8 @@ struct ClusterReconciler {
     private func make(_ objects: ClusterObjects, _ seen: inout ClusterObservation) async throws(KubernetesError) {
         let wanted = objects.cluster
         seen.missing = try await ClusterConfiguration(context: context, objects: objects).reconcile()
+        try await ClusterUsers(context: context, objects: objects).reconcile()
+        try await keepClaims(objects)
         for object in [objects.patroniMap()] + objects.patroniAccess() + objects.services() {
             try await context.apply(object)
         }
@@ -128,13 +142,24 @@ struct ClusterReconciler {
 
     // MARK: Seeing
 
-    private func observation(_ cluster: any ClusterManifest, _ dialect: DialectCaches) -> ClusterObservation {
+    private func observation(
+        _ cluster: any ClusterManifest, _ dialect: DialectCaches, _ wanted: DatabaseCluster? = nil
+    ) -> ClusterObservation {
         var seen = ClusterObservation()
         seen.pods = context.pods(of: key, .database).map(ClusterObservation.pod).sorted { $0.name < $1.name }
         let answer = context.watch[key]
         seen.status = answer.status
         seen.statusError = answer.error
         seen.schedules = cluster.schedules
+        let host = ObjectKey(namespace: key.namespace, name: PodNames.repositoryHost(key.name))
+        seen.isHostReady = (context.caches.deployments[host]?["status", "readyReplicas"]?.integer ?? 0) > 0
+        for repository in wanted?.repositories ?? [] {
+            guard let claim = repository.volume?.claim else { continue }
+            let present = context.caches.claims[ObjectKey(namespace: key.namespace, name: claim)]
+            if present?["status", "phase"]?.string == "Bound" {
+                seen.boundClaims[repository.key] = present?["spec", "volumeName"]?.string ?? ""
+            }
+        }
         let ended = context.backups(of: key, dialect).filter { $0.isFinished && $0.isMade(for: cluster.object) }
         seen.backups = ended.map { backup in
             ClusterObservation.LastBackup(
@@ -143,6 +168,26 @@ struct ClusterReconciler {
                 time: backup.endTime ?? backup.object.creationTime ?? 0)
         }.sorted { ($0.time, $0.name) > ($1.time, $1.name) }
         return seen
+    }
+
+    // MARK: Volumes of repositories
+
+    /// A claim is made once, and grows with what is asked for; it never shrinks and never goes.
+    private func keepClaims(_ objects: ClusterObjects) async throws(KubernetesError) {
+        for claim in objects.claims() {
+            let place = claim.object.key
+            guard let present = context.caches.claims[place] else {
+                try await context.applying.apply(claim, present: nil)
+                continue
+            }
+            let path = ["spec", "resources", "requests", "storage"]
+            guard let text = claim.object.json[path]?.string, let size = Quantity.bytes(text),
+                let old = present.json[path]?.string.flatMap(Quantity.bytes), size > old
+            else { continue }
+            _ = try await context.client.patch(
+                claim.type, namespace: place.namespace, name: place.name,
+                ["spec": ["resources": ["requests": ["storage": .text(text)]]]])
+        }
     }
 
     // MARK: Patroni

@@ -11,7 +11,9 @@ package final class OperatorCaches: Sendable {
     let deployments: CacheSet
     let jobs: CacheSet
     let pods: CacheSet
+    /// Of users too, by name alone: dialects may name them.
     let configMaps: CacheSet
+    let claims: CacheSet
     let services: CacheSet
     let endpoints: CacheSet
     let accounts: CacheSet
@@ -56,7 +58,8 @@ package final class OperatorCaches: Sendable {
         deployments = caches(.deployments, ours, withoutContent)
         jobs = caches(.jobs, ours, withoutContent)
         pods = caches(.pods, ours, withoutContent)
-        configMaps = caches(.configMaps, ours, withoutContent)
+        configMaps = caches(.configMaps, [], withoutContent)
+        claims = caches(.persistentVolumeClaims, ours)
         services = caches(.services, ours, withoutContent)
         endpoints = caches(.endpoints, ours, withoutContent)
         accounts = caches(.serviceAccounts, ours, withoutContent)
@@ -66,7 +69,7 @@ package final class OperatorCaches: Sendable {
 
     var all: [CacheSet] {
         dialects.flatMap { [$0.clusters, $0.backups] + $0.references } + [
-            secrets, statefulSets, deployments, jobs, pods, configMaps, services, endpoints, accounts, roles,
+            secrets, statefulSets, deployments, jobs, pods, configMaps, claims, services, endpoints, accounts, roles,
             roleBindings,
         ]
     }

@@ -20,8 +20,7 @@ package enum StackGres {
         ]
     }
 
-    /// Of PostgreSQL, of which there are images, the newest last.
-    package static let majors = [15, 17, 18]
+    package static let majors = OperatorSettings.postgresMajors
 
     /// A path of members, as `spec.s3.bucket`.
     static func text(_ json: ServiceJSON?, _ path: String...) -> String? {
