@@ -27,6 +27,8 @@ final class Scene: ClusterAgents {
         var label: String
         var annotations: [String: String]
         var start: Int64
+        var repository = 1
+        var type = "full"
     }
 
     struct State: Sendable {
@@ -45,6 +47,10 @@ final class Scene: ClusterAgents {
         /// What the agent has read, where that is not the newest; backups that it has not seen yet.
         var agentText: String?
         var hidden = false
+        /// That the agents tell of; of others only the first, in S3.
+        var repositories: [ObjectKey: [(key: Int, type: String)]] = [:]
+        /// Of single repositories.
+        var faults: [Int: String] = [:]
     }
 
     let server = APITestServer()
@@ -57,7 +63,10 @@ final class Scene: ClusterAgents {
         let taken = try await server.start()
         port.withLock { $0 = taken }
         let client = try client("setup")
-        for (type, hasStatus) in [(StackGres.clusters, true), (StackGres.backups, false), (StackGres.storages, false)] {
+        for (type, hasStatus) in [
+            (StackGres.clusters, true), (StackGres.backups, false), (StackGres.storages, false),
+            (Percona.clusters, true), (Percona.backups, true),
+        ] {
             var definition = KubernetesObject(.customResourceDefinitions, name: "\(type.plural).\(type.group)")
             var version: ServiceJSON = ["name": .text(type.version), "served": true, "storage": true]
             if hasStatus { version["subresources"] = ["status": [:]] }
@@ -91,7 +100,7 @@ final class Scene: ClusterAgents {
         settings.second = .milliseconds(2)
         settings.identity = "test"
         return Operator(
-            settings, try client ?? self.client(OperatorNames.fieldManager), [StackGresDialect()],
+            settings, try client ?? self.client(OperatorNames.fieldManager), [StackGresDialect(), PerconaDialect()],
             agents: { _ in self }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { self.now })
     }
 
@@ -100,20 +109,24 @@ final class Scene: ClusterAgents {
     func status(of cluster: ObjectKey, pod: String, fresh: Int) async throws(BackupError) -> StanzaStatus {
         if state.withLock({ $0.isSlow }) { try? await Task.sleep(for: .seconds(5)) }
         let json = state.withLock { state -> ServiceJSON in
-            var repository: ServiceJSON = ["key": 1, "type": "s3"]
             // As the agent reads its configuration: that of the ConfigMap.
             let map = server.object(
                 "configmaps", namespace: cluster.namespace ?? "", name: "\(cluster.name)-permafrost")
             let options = Self.options(state.agentText ?? map?[["data", "agent.conf"]]?.string ?? "")
-            repository["identity"] = .text(OperatorNames.digest(RepositoryIdentity.text { options["repo1-\($0)"] }))
-            if let error = state.storeError {
-                repository["error"] = ["code": 105, "message": .text(error)]
-            } else {
-                let has = state.hasStanza[cluster] ?? false
-                let backups = state.hidden ? [] : state.backups[cluster] ?? []
-                let code = has ? (backups.isEmpty ? 2 : 0) : 1
-                repository["status"] = ["code": ServiceJSON(code), "message": has ? "ok" : "missing stanza path"]
-                repository["backups"] = .array(backups.map(Self.json))
+            let repositories = (state.repositories[cluster] ?? [(1, "s3")]).map { key, type in
+                var repository: ServiceJSON = ["key": ServiceJSON(key), "type": .text(type)]
+                let identity = RepositoryIdentity.text { options["repo\(key)-\($0)"] ?? ($0 == "type" ? "posix" : nil) }
+                repository["identity"] = .text(OperatorNames.digest(identity))
+                if let error = state.storeError ?? state.faults[key] {
+                    repository["error"] = ["code": 105, "message": .text(error)]
+                } else {
+                    let has = state.hasStanza[cluster] ?? false
+                    let backups = state.hidden ? [] : (state.backups[cluster] ?? []).filter { $0.repository == key }
+                    let code = has ? (backups.isEmpty ? 2 : 0) : 1
+                    repository["status"] = ["code": ServiceJSON(code), "message": has ? "ok" : "missing stanza path"]
+                    repository["backups"] = .array(backups.map(Self.json))
+                }
+                return repository
             }
             let isFailing = state.storeError != nil
             return [
@@ -124,7 +137,7 @@ final class Scene: ClusterAgents {
                     "last-archived-time": .number("\(state.now)"), "last-failed": "000000010000000000000004",
                     "ready": .number(isFailing ? "2" : "0"),
                 ],
-                "volumes": [], "repositories": [repository],
+                "volumes": [], "repositories": .array(repositories),
             ]
         }
         guard let status = StanzaStatus(json) else { throw BackupError(.jsonFormat, "no status") }
@@ -142,7 +155,7 @@ final class Scene: ClusterAgents {
 
     private static func json(_ backup: Stored) -> ServiceJSON {
         [
-            "label": .text(backup.label), "type": "full", "start": .number("\(backup.start)"),
+            "label": .text(backup.label), "type": .text(backup.type), "start": .number("\(backup.start)"),
             "stop": .number("\(backup.start)"), "lsn-start": "0/2000028", "lsn-stop": "0/2000100",
             "wal-start": "000000010000000000000002", "wal-stop": "000000010000000000000002", "size": 30_000_000,
             "repository-size": 4_000_000, "error": false, "annotations": ServiceJSON(backup.annotations),
@@ -172,6 +185,14 @@ final class Scene: ClusterAgents {
                         state.backups[cluster]?[place].annotations[name] = value.isEmpty ? nil : value
                     }
                 }
+            case .expire:
+                var texts: [OptionName: String] = [:]
+                for option in request.options {
+                    if case .texts(let values) = option.value { texts[option.name] = values[0] }
+                }
+                state.backups[cluster]?.removeAll {
+                    "\($0.repository)" == texts[.repo] && $0.label.hasPrefix(texts[.set] ?? "none")
+                }
             default: break
             }
         }
@@ -193,6 +214,8 @@ final class Scene: ClusterAgents {
         while !Task.isCancelled {
             do {
                 for set in try await client.list(.statefulSets).objects { try await pods(of: set, client) }
+                for host in try await client.list(.deployments).objects { try await start(host, client) }
+                for claim in try await client.list(.persistentVolumeClaims).objects { try await bind(claim, client) }
                 for job in try await client.list(.jobs).objects { try await play(job, client) }
             } catch let error as KubernetesError where error.isConflict || error.isNotFound || error.isAlreadyExists {
             } catch let error as KubernetesError where error.isCancelled {
@@ -202,8 +225,32 @@ final class Scene: ClusterAgents {
         }
     }
 
+    private func start(_ host: KubernetesObject, _ client: KubernetesClient) async throws {
+        let count = host["spec", "replicas"]?.integer ?? 0
+        guard host["status", "readyReplicas"]?.integer != count else { return }
+        _ = try await client.patch(
+            .deployments, namespace: host.namespace, name: host.name, ["status": ["readyReplicas": ServiceJSON(count)]],
+            .status)
+    }
+
+    private func bind(_ claim: KubernetesObject, _ client: KubernetesClient) async throws {
+        guard claim["status", "phase"] == nil else { return }
+        _ = try await client.patch(
+            .persistentVolumeClaims, namespace: claim.namespace, name: claim.name,
+            ["spec": ["volumeName": .text("pv-\(claim.name)")]])
+        _ = try await client.patch(
+            .persistentVolumeClaims, namespace: claim.namespace, name: claim.name, ["status": ["phase": "Bound"]],
+            .status)
+    }
+
     private func pods(of set: KubernetesObject, _ client: KubernetesClient) async throws {
         let name = "\(set.name)-0"
+        if set["spec", "replicas"]?.integer == 0 {
+            if try await client.find(.pods, namespace: set.namespace, name: name) != nil {
+                try await client.delete(.pods, namespace: set.namespace, name: name)
+            }
+            return
+        }
         guard try await client.find(.pods, namespace: set.namespace, name: name) == nil else { return }
         var pod = KubernetesObject(.pods, namespace: set.namespace, name: name)
         pod.labels = set["spec", "template", "metadata", "labels"]?.texts ?? [:]
@@ -239,12 +286,24 @@ final class Scene: ClusterAgents {
                     let parts = word.dropFirst(13).split(separator: "=", maxSplits: 1)
                     notes[String(parts[0])] = String(parts[1])
                 }
-                let stamp = String(format2(state.made))
+                let stamp = "20261122-0000\(format2(state.made))"
+                func option(_ name: String) -> String? {
+                    words.first { $0.hasPrefix("--\(name)=") }.map { String($0.dropFirst(name.utf8.count + 3)) }
+                }
+                let repository = option("repo").flatMap { Int($0) } ?? 1
+                let there = (state.backups[cluster] ?? []).filter { $0.repository == repository }
+                let full = there.last { $0.type == "full" }
+                // Without a full backup there is nothing to build on.
+                let type = full == nil ? "full" : option("type") ?? "incr"
+                let label = type == "full" ? "\(stamp)F" : "\(full?.label ?? "")_\(stamp)\(type == "diff" ? "D" : "I")"
                 state.backups[cluster, default: []].append(
-                    Stored(label: "20261122-0000\(stamp)F", annotations: notes, start: state.now))
-                let counted = (state.backups[cluster] ?? []).filter { $0.annotations["hold"] == nil }
+                    Stored(
+                        label: label, annotations: notes, start: state.now, repository: repository, type: type))
+                let counted = (state.backups[cluster] ?? []).filter {
+                    $0.annotations["hold"] == nil && $0.repository == repository && $0.type == "full"
+                }
                 for old in counted.dropLast(state.retention) {
-                    state.backups[cluster]?.removeAll { $0.label == old.label }
+                    state.backups[cluster]?.removeAll { $0.label.hasPrefix(old.label) && $0.repository == repository }
                 }
             }
         }
@@ -262,7 +321,8 @@ final class Scene: ClusterAgents {
             message["info"] = [
                 "backup": [
                     [
-                        "label": made["label"] ?? "", "type": "full", "annotation": made["annotations"] ?? [:],
+                        "label": made["label"] ?? "", "type": made["type"] ?? "",
+                        "annotation": made["annotations"] ?? [:],
                         "timestamp": ["start": made["start"] ?? 0, "stop": made["stop"] ?? 0],
                         "lsn": ["start": "0/2000028", "stop": "0/2000100"],
                         "archive": ["start": "000000010000000000000002", "stop": "000000010000000000000002"],

@@ -148,7 +148,7 @@ struct BackupDeletion {
         let wanted = try? context.cluster(cluster)?.wanted(context.lookup(cluster.namespace))
         let primary = context.pods(of: cluster, .database).map(ClusterObservation.pod)
             .first { $0.isPrimary && $0.isReady }
-        guard let repository = wanted?.repositories.first(where: { $0.location.identity == location.identity }),
+        guard let repository = wanted?.repositories.first(where: { $0.location.place == location.place }),
             let pod = primary?.name
         else {
             let what = "the data of \(label) can be removed when a cluster '\(cluster)' runs that has its repository"

@@ -8,7 +8,7 @@ package struct NeighbourCheck: Sendable {
     private let client: KubernetesClient
     private let settings: OperatorSettings
 
-    private static let dialects: [any Dialect] = [StackGresDialect()]
+    private static let dialects: [any Dialect] = [StackGresDialect(), PerconaDialect()]
 
     package init(_ client: KubernetesClient, _ settings: OperatorSettings) {
         self.client = client
@@ -29,7 +29,10 @@ package struct NeighbourCheck: Sendable {
                 .config, "the cluster does not know \(names)",
                 hint: "apply the definitions first: 'kubectl apply --server-side -k deploy/crds/stackgres'")
         }
-        for dialect in known { try await checkConversion(dialect.clusters) }
+        for dialect in known {
+            try await checkConversion(dialect.clusters)
+            if let label = dialect.labelOfOriginal { try await checkOriginal(label, dialect.clusters) }
+        }
         return known
     }
 
@@ -42,6 +45,26 @@ package struct NeighbourCheck: Sendable {
         } catch {
             if error.isNotFound { return false }
             throw error
+        }
+    }
+
+    /// A Deployment with a label that only the original of a dialect has; one of no replicas does no harm.
+    private func checkOriginal(_ label: String, _ type: ResourceType) async throws(BackupError) {
+        let namespaces: [String?] = settings.watchedNamespaces.isEmpty ? [nil] : settings.watchedNamespaces
+        for namespace in namespaces {
+            let found: [KubernetesObject]
+            do throws(KubernetesError) {
+                found = try await client.list(
+                    .deployments, namespace: namespace, Selection(labels: [.exists(label)])
+                ).objects
+            } catch {
+                if error.isForbidden { continue }
+                throw error.error
+            }
+            guard let original = found.first(where: { $0["spec", "replicas"]?.integer != 0 }) else { continue }
+            throw BackupError(
+                .config, "'\(type)' belongs to another operator: Deployment '\(original.key)'",
+                hint: "scale it to 0 first, or remove it, but not its definitions: the objects would go with them")
         }
     }
 
