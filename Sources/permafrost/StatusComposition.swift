@@ -74,7 +74,9 @@ final class StatusComposition: Sendable {
                     place: RepositoryComposition.place(configuration, key),
                     identity: Self.digest(
                         RepositoryIdentity.text { name in
-                            OptionName(rawValue: "repo-\(name)").flatMap { configuration.string($0, key) }
+                            // The path of a volume is its host's matter.
+                            name == "path" && configuration.string(.repoHost, key) != nil
+                                ? nil : OptionName(rawValue: "repo-\(name)").flatMap { configuration.string($0, key) }
                         }),
                     account: configuration.secret(.repoAzureAccount, key).map { Self.digest($0.revealed) }
                 ) { await self.look(stanza, key, configuration) })

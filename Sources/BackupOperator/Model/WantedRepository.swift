@@ -39,10 +39,11 @@ package struct RepositoryLocation: Sendable, Equatable {
     package var claim: String?
 
     /// By which two that are written differently are found to be one place.
-    package var identity: String { RepositoryIdentity.text { options[$0] } }
+    /// Of a volume an agent knows the host alone.
+    package var identity: String { RepositoryIdentity.text { claim != nil && $0 == "path" ? nil : options[$0] } }
 
     /// The same, and which volume it is: those of two clusters have the same path.
-    package var place: String { identity + (claim.map { "\n\($0)" } ?? "") }
+    package var place: String { identity + (claim.map { "\n\($0) \(options["path"] ?? "")" } ?? "") }
 
     /// An option whose value does not fit into one line of a file.
     package var unwritable: String? {
