@@ -11,7 +11,16 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
 
     /// nil for what is no JSON, is followed by something, or is nested deeper than `deepest`.
     package init?(_ bytes: [UInt8], deepest: Int = 32) {
-        var reader = Reader(rest: bytes[...], deepest: deepest)
+        self.init(Reader(rest: bytes[...], deepest: deepest, isCutting: false))
+    }
+
+    /// Where others may nest what they like: what is deeper than `deepest` is null.
+    package init?(cutting bytes: [UInt8], deepest: Int) {
+        self.init(Reader(rest: bytes[...], deepest: deepest, isCutting: true))
+    }
+
+    private init?(_ reader: Reader) {
+        var reader = reader
         guard let value = reader.value(depth: 0), reader.isAtEnd else { return nil }
         self = value
     }
@@ -76,6 +85,8 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
     private struct Reader {
         var rest: ArraySlice<UInt8>
         let deepest: Int
+        /// What is too deep is left out, or fails all of it.
+        let isCutting: Bool
 
         var isAtEnd: Bool { rest.allSatisfy(Self.isSpace) }
 
@@ -92,7 +103,7 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
 
         /// nil when malformed.
         mutating func value(depth: Int) -> ServiceJSON? {
-            guard depth <= deepest else { return nil }
+            guard depth <= deepest else { return isCutting && skip() ? .null : nil }
             if take("\"") { return text().map(ServiceJSON.text) }
             if take("{") { return object(depth) }
             if take("[") { return array(depth) }
@@ -109,6 +120,28 @@ package enum ServiceJSON: Sendable, Equatable, CustomStringConvertible {
                 }
                 return .number(number)
             }
+        }
+
+        /// Goes past a value, however deep it is: on the stack there is room for a few hundred levels.
+        private mutating func skip() -> Bool {
+            var open = 0
+            repeat {
+                while let byte = rest.first, Self.isSpace(byte) { rest = rest.dropFirst() }
+                switch rest.popFirst() {
+                case UInt8(ascii: "\""): guard text() != nil else { return false }
+                case UInt8(ascii: "{"), UInt8(ascii: "["): open += 1
+                case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                    open -= 1
+                    // The value itself is missing.
+                    if open < 0 { return false }
+                case UInt8(ascii: ","), UInt8(ascii: ":"): if open == 0 { return false }
+                case nil: return false
+                default:
+                    let word = rest.prefix { !Self.isSpace($0) && !",:{}[]\"".utf8.contains($0) }
+                    rest = rest.dropFirst(word.count)
+                }
+            } while open > 0
+            return true
         }
 
         private mutating func object(_ depth: Int) -> ServiceJSON? {

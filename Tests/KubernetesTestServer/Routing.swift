@@ -136,7 +136,7 @@ extension APITestServer: ServerHandler {
     ]
 
     private static func parsed(_ body: [UInt8]) throws(APIFailure) -> ServiceJSON {
-        guard let json = ServiceJSON(body, deepest: 128) else { throw .bad("the body is no JSON") }
+        guard let json = ServiceJSON(body, deepest: 400) else { throw .bad("the body is no JSON") }
         return json
     }
 

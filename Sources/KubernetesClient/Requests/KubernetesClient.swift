@@ -30,7 +30,8 @@ package final class KubernetesClient: Sendable {
     private let watches: any HTTPTransport
     private let token: BearerToken
 
-    /// Schemas of custom resources are nested deeper than anything else that services say.
+    /// Schemas of custom resources are nested deeper than anything else that services say. The server takes objects of
+    /// users that are ten thousand levels deep: one of them must not hide all others.
     static let deepest = 128
     private static let answerLimit = 256 << 20
     /// Of a call.
@@ -97,7 +98,7 @@ package final class KubernetesClient: Sendable {
         _ request: HTTPRequest, _ what: String, isRead: Bool
     ) async throws(KubernetesError) -> KubernetesObject {
         let bytes = try await answer(request, what, isRead: isRead)
-        guard let json = ServiceJSON(bytes, deepest: Self.deepest), let object = KubernetesObject(json) else {
+        guard let json = ServiceJSON(cutting: bytes, deepest: Self.deepest), let object = KubernetesObject(json) else {
             throw KubernetesError(status: nil, message: "unable to \(what): the answer is no object of JSON")
         }
         return object

@@ -55,7 +55,7 @@ extension KubernetesClient {
     }
 
     private static func event(_ line: [UInt8], _ what: String) throws(KubernetesError) -> WatchEvent {
-        guard let json = ServiceJSON(line, deepest: deepest), let type = json["type"]?.string,
+        guard let json = ServiceJSON(cutting: line, deepest: deepest), let type = json["type"]?.string,
             let object = json["object"].flatMap({ KubernetesObject($0) })
         else { throw KubernetesError(status: nil, message: "unable to \(what): what came is no event") }
         switch type {
