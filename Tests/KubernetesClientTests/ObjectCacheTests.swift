@@ -166,6 +166,66 @@ import Testing
         }
     }
 
+    /// Of Secrets by name alone nothing else is asked for.
+    @Test func asksForMetadataAlone() async throws {
+        try await withServer({ $0.pageSize = 2 }) { server, client in
+            func secret(_ name: String) -> KubernetesObject {
+                var secret = KubernetesObject(.secrets, namespace: "default", name: name)
+                secret.labels = ["l": name]
+                secret["data"] = ["k": "dg=="]
+                return secret
+            }
+            var options = ObjectCache.Options()
+            options.parts = .metadata
+            options.reduce = { _ in }
+            options.namespace = "default"
+            func running(_ body: (ObjectCache) async throws -> Void) async throws {
+                let cache = ObjectCache(.secrets, client, options)
+                let task = Task { await cache.run() }
+                defer { task.cancel() }
+                try await eventually("the list", .seconds(10)) { cache.isFilled }
+                try await body(cache)
+                for secret in cache.objects() {
+                    #expect(secret["data"] == nil && secret["type"] == nil)
+                    #expect(secret.kind == "Secret" && secret.apiVersion == "v1")
+                    #expect(secret.labels == ["l": secret.name] && secret.uid != "")
+                }
+            }
+            // There is none at first: such a list is null.
+            try await running { cache in
+                for name in ["a", "b", "c"] { _ = try await client.create(.secrets, secret(name)) }
+                try await eventually("three", .seconds(10)) { cache.count == 3 }
+                _ = try await client.patch(
+                    .secrets, namespace: "default", name: "a",
+                    ["data": ["k": "eA=="], "metadata": ["labels": ["l": "a"]]])
+                let version = try await client.get(.secrets, namespace: "default", name: "a").resourceVersion
+                let key = ObjectKey(namespace: "default", name: "a")
+                try await eventually("changed", .seconds(10)) { cache[key]?.resourceVersion == version }
+                try await client.delete(.secrets, namespace: "default", name: "b")
+                try await eventually("two", .seconds(10)) { cache.count == 2 }
+                #expect(cache.lists == 1)
+            }
+            for name in ["d", "e", "f"] { _ = try await client.create(.secrets, secret(name)) }
+            try await running { cache in #expect(cache.objects().map(\.name) == ["a", "c", "d", "e", "f"]) }
+            // Whoever wants all of it has it.
+            let whole = try await client.list(.secrets, namespace: "default").objects
+            #expect(whole.map { $0["data", "k"]?.string } == ["eA==", "dg==", "dg==", "dg==", "dg=="])
+        }
+    }
+
+    /// Of a hundred namespaces there are more watches than connections elsewhere.
+    @Test func watchesAreNotKeptWaiting() async throws {
+        try await withServer { server, client in
+            let many = 300
+            let tasks = (0..<many).map { _ in
+                Task { try await client.watch(.configMaps, namespace: "default", from: "1") { _ in } }
+            }
+            defer { for task in tasks { task.cancel() } }
+            try await eventually("all watches", .seconds(20)) { server.watches == many }
+            #expect(try await client.list(.configMaps).objects.isEmpty)
+        }
+    }
+
     /// An answer that goes on without a byte for too long ends.
     @Test func noticesSilence() async throws {
         try await withServer { server, _ in

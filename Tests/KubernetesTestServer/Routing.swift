@@ -100,11 +100,10 @@ extension APITestServer: ServerHandler {
             return request.isTrue("watch")
                 ? try watch(place, request) : try list(place, request)
         case ("GET", _?):
-            return Self.json(
-                200,
-                try shared.withLock { shared throws(APIFailure) in
-                    try shared.table.get(place.type, place.key).json
-                })
+            let found = try shared.withLock { shared throws(APIFailure) in
+                try shared.table.get(place.type, place.key).json
+            }
+            return Self.json(200, try MetadataForm(request, isList: false).seen(found))
         case ("POST", nil): return try create(place, request, try Self.parsed(body))
         case ("PUT", _?): return try replace(place, request, try Self.parsed(body))
         case ("PATCH", _?): return try patch(place, request, try Self.parsed(body))
@@ -172,6 +171,7 @@ extension APITestServer: ServerHandler {
         let selectors = try Selectors(
             labels: request.parameter("labelSelector") ?? "", fields: request.parameter("fieldSelector") ?? "")
         let limit = request.parameter("limit").flatMap { Int($0) } ?? 0
+        let form = try MetadataForm(request, isList: true)
         let (all, version, compacted) = shared.withLock { shared in
             (shared.table.list(place.type, place.namespace), shared.table.version, shared.table.compacted)
         }
@@ -195,12 +195,17 @@ extension APITestServer: ServerHandler {
                 metadata["remainingItemCount"] = ServiceJSON(rest)
             }
         }
-        return Self.json(
-            200,
-            [
-                "kind": .text(place.type.kind + "List"), "apiVersion": .text(place.type.apiVersion),
-                "metadata": metadata, "items": .array(listed.map(\.json)),
-            ])
+        var answer: ServiceJSON = [
+            "kind": .text(place.type.kind + "List"), "apiVersion": .text(place.type.apiVersion),
+            "metadata": metadata, "items": .array(listed.map { form.seen($0.json) }),
+        ]
+        if form.isAsked {
+            answer["kind"] = "PartialObjectMetadataList"
+            answer["apiVersion"] = .text(MetadataForm.apiVersion)
+            // As the real one has it.
+            if listed.isEmpty { answer["items"] = .null }
+        }
+        return Self.json(200, answer)
     }
 
     private func create(

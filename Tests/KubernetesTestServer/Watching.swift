@@ -17,6 +17,7 @@ extension APITestServer {
             (given, shared.table.compacted, shared.table.version, shared.behaviour, shared.cuts)
         }
         let seconds = request.parameter("timeoutSeconds").flatMap { Int($0) } ?? 1800
+        let form = try MetadataForm(request, isList: false)
         let wantsBookmarks = request.isTrue("allowWatchBookmarks")
         let isGone = version != 0 && version < compacted
         if isGone, !behaviour.tellsGoneInWatch { throw .expired(version, compacted) }
@@ -33,19 +34,20 @@ extension APITestServer {
                     // From nothing: all there is comes first.
                     let all = shared.withLock { $0.table.list(type, namespace) }
                     for (_, json) in all where selectors.matches(json) {
-                        try await Self.tell("ADDED", json, to: writer)
+                        try await Self.tell("ADDED", form.seen(json), to: writer)
                     }
                     told = now
                 }
                 try await follow(
                     type, namespace, selectors, from: told, until: .now + .seconds(seconds),
-                    bookmarks: wantsBookmarks ? behaviour.bookmarkPause : nil, cuts, writer)
+                    bookmarks: wantsBookmarks ? behaviour.bookmarkPause : nil, cuts, form, writer)
             })
     }
 
     private func follow(
         _ type: ServedType, _ namespace: String?, _ selectors: Selectors, from version: Int,
-        until end: ContinuousClock.Instant, bookmarks: Duration?, _ cuts: Int, _ writer: any ResponseWriter
+        until end: ContinuousClock.Instant, bookmarks: Duration?, _ cuts: Int, _ form: MetadataForm,
+        _ writer: any ResponseWriter
     ) async throws {
         let (news, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let id = shared.withLock { shared in
@@ -75,7 +77,7 @@ extension APITestServer {
                 guard event.type.group == type.group, event.type.plural == type.plural,
                     let (kind, object) = Self.seen(event, namespace, selectors)
                 else { continue }
-                try await Self.tell(kind, object, to: writer)
+                try await Self.tell(kind, form.seen(object), to: writer)
             }
             told = max(told, now)
             if isCut { throw Cut() }
@@ -83,10 +85,10 @@ extension APITestServer {
                 nextBookmark = .now + bookmarks
                 try await Self.tell(
                     "BOOKMARK",
-                    [
+                    form.seen([
                         "kind": .text(type.kind), "apiVersion": .text(type.apiVersion),
                         "metadata": ["resourceVersion": .text(String(told))],
-                    ], to: writer)
+                    ]), to: writer)
             }
             if ContinuousClock.now >= end { return }
         }

@@ -6,7 +6,7 @@ package final class OperatorCaches: Sendable {
     let dialects: [DialectCaches]
     /// Of users, by name alone: what is in them is asked for when it is needed.
     let secrets: CacheSet
-    /// That carry our label.
+    /// That carry our label; with a status where it is looked at.
     let statefulSets: CacheSet
     let deployments: CacheSet
     let jobs: CacheSet
@@ -26,11 +26,12 @@ package final class OperatorCaches: Sendable {
         failed: @escaping @Sendable (ResourceType, KubernetesError?) -> Void
     ) {
         func caches(
-            _ type: ResourceType, _ labels: [LabelRequirement] = [],
+            _ type: ResourceType, _ labels: [LabelRequirement] = [], parts: ObjectParts = .all,
             _ reduce: @escaping @Sendable (inout KubernetesObject) -> Void = { _ in }
         ) -> CacheSet {
             CacheSet(type, client, namespaces: namespaces) { options in
                 options.selection = Selection(labels: labels)
+                options.parts = parts
                 options.backOff = backOff
                 options.reduce = { object in
                     object["metadata", "managedFields"] = nil
@@ -47,24 +48,29 @@ package final class OperatorCaches: Sendable {
             object["rules"] = nil
             object["subjects"] = nil
             object["subsets"] = nil
+            // The content once more, by whoever applies without the server.
+            object["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"] = nil
+        }
+        func metadata(_ type: ResourceType, _ labels: [LabelRequirement]) -> CacheSet {
+            caches(type, labels, parts: .metadata, withoutContent)
         }
         self.dialects = dialects.map { dialect in
             DialectCaches(
                 dialect: dialect, clusters: caches(dialect.clusters), backups: caches(dialect.backups),
                 references: dialect.references.map { caches($0) })
         }
-        secrets = caches(.secrets, [], withoutContent)
+        secrets = metadata(.secrets, [])
         statefulSets = caches(.statefulSets, ours, withoutContent)
         deployments = caches(.deployments, ours, withoutContent)
         jobs = caches(.jobs, ours, withoutContent)
         pods = caches(.pods, ours, withoutContent)
-        configMaps = caches(.configMaps, [], withoutContent)
+        configMaps = metadata(.configMaps)
         claims = caches(.persistentVolumeClaims, ours)
-        services = caches(.services, ours, withoutContent)
-        endpoints = caches(.endpoints, ours, withoutContent)
-        accounts = caches(.serviceAccounts, ours, withoutContent)
-        roles = caches(.roles, ours, withoutContent)
-        roleBindings = caches(.roleBindings, ours, withoutContent)
+        services = metadata(.services, ours)
+        endpoints = metadata(.endpoints, ours)
+        accounts = metadata(.serviceAccounts, ours)
+        roles = metadata(.roles, ours)
+        roleBindings = metadata(.roleBindings, ours)
     }
 
     var all: [CacheSet] {

@@ -9,6 +9,30 @@ package struct ObjectPage: Sendable {
     package var next: String?
 }
 
+/// How much of each object is asked for.
+package enum ObjectParts: Sendable {
+    case all
+    /// Names, labels, annotations and owners: neither what is in it nor its status.
+    case metadata
+
+    /// A server that does not know the one kind answers with the other.
+    static func accept(_ kind: String) -> String {
+        "application/json;as=\(kind);g=meta.k8s.io;v=v1,application/json"
+    }
+}
+
+extension KubernetesObject {
+    /// With its kind, which elements of a list do not say, and metadata alone hides.
+    func named(as type: ResourceType) -> KubernetesObject {
+        var object = self
+        if object.json["kind"] == nil || kind == "PartialObjectMetadata" {
+            object.json["kind"] = .text(type.kind)
+            object.json["apiVersion"] = .text(type.apiVersion)
+        }
+        return object
+    }
+}
+
 extension KubernetesClient {
     package func get(
         _ type: ResourceType, namespace: String? = nil, name: String
@@ -30,12 +54,16 @@ extension KubernetesClient {
     }
 
     /// All objects, in as many requests as it takes.
-    /// - Parameter namespace: nil for those of all.
+    /// - Parameters:
+    ///   - namespace: nil for those of all.
+    ///   - parts: of each object.
     package func list(
-        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all
+        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all, parts: ObjectParts = .all
     ) async throws(KubernetesError) -> ObjectPage {
         var whole = ObjectPage(objects: [], resourceVersion: "")
-        whole.resourceVersion = try await list(type, namespace: namespace, selection) { whole.objects += $0 }
+        whole.resourceVersion = try await list(type, namespace: namespace, selection, parts: parts) {
+            whole.objects += $0
+        }
         return whole
     }
 
@@ -43,12 +71,12 @@ extension KubernetesClient {
     /// - Returns: the resource version that all pages are of.
     /// - Throws: ``KubernetesError/isGone`` when it took so long that the server does not know the rest any more.
     package func list(
-        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all,
+        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all, parts: ObjectParts = .all,
         _ take: ([KubernetesObject]) -> Void
     ) async throws(KubernetesError) -> String {
         var next: String?
         while true {
-            let page = try await page(type, namespace: namespace, selection, from: next)
+            let page = try await page(type, namespace: namespace, selection, parts: parts, from: next)
             take(page.objects)
             guard let more = page.next else { return page.resourceVersion }
             next = more
@@ -56,23 +84,23 @@ extension KubernetesClient {
     }
 
     package func page(
-        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all, from token: String? = nil
+        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all, parts: ObjectParts = .all,
+        from token: String? = nil
     ) async throws(KubernetesError) -> ObjectPage {
         let what = "list \(type)" + (namespace.map { " of namespace '\($0)'" } ?? "")
         var request = request("GET", type, namespace)
         request.query = selection.query + [("limit", String(options.pageSize))]
         if let token { request.query.append(("continue", token)) }
+        if parts == .metadata { request.headers["Accept"] = ObjectParts.accept("PartialObjectMetadataList") }
         let list = try await object(request, what, isRead: true)
-        guard case .array(let items)? = list["items"] ?? .array([]) else {
-            throw KubernetesError(status: nil, message: "unable to \(what): the answer is no list")
+        let items: [ServiceJSON]
+        switch list["items"] {
+        case .array(let given): items = given
+        // An empty list, of metadata.
+        case .null, nil: items = []
+        default: throw KubernetesError(status: nil, message: "unable to \(what): the answer is no list")
         }
-        // The elements of a list do not say what they are.
-        let objects = items.compactMap { item -> KubernetesObject? in
-            var item = item
-            if item["kind"] == nil { item["kind"] = .text(type.kind) }
-            if item["apiVersion"] == nil { item["apiVersion"] = .text(type.apiVersion) }
-            return KubernetesObject(item)
-        }
+        let objects = items.compactMap { KubernetesObject($0)?.named(as: type) }
         let next = list["metadata", "continue"]?.string
         return ObjectPage(
             objects: objects, resourceVersion: list.resourceVersion ?? "", next: next?.isEmpty == true ? nil : next)

@@ -18,6 +18,8 @@ package final class ObjectCache: Sendable {
         /// nil for all.
         package var namespace: String?
         package var selection = Selection.all
+        /// What is thrown away is better not asked for: a page may hold hundreds of MiB of it.
+        package var parts = ObjectParts.all
         /// Between attempts; without end, as long as the cache runs.
         package var backOff = RetryPolicy(shortest: .milliseconds(500), longest: .seconds(30))
         /// Takes away what nobody needs, before an object is kept.
@@ -90,7 +92,7 @@ package final class ObjectCache: Sendable {
                 var latest = begun
                 defer { resourceVersion = latest }
                 try await client.watch(
-                    type, namespace: options.namespace, options.selection, from: begun,
+                    type, namespace: options.namespace, options.selection, parts: options.parts, from: begun,
                     begun: { options.failed(nil) }
                 ) { event in
                     hasNews = true
@@ -153,7 +155,9 @@ package final class ObjectCache: Sendable {
 
     private func list() async throws(KubernetesError) -> String {
         var missing = state.with { Set($0.index.objects.keys) }
-        let version = try await client.list(type, namespace: options.namespace, options.selection) { page in
+        let version = try await client.list(
+            type, namespace: options.namespace, options.selection, parts: options.parts
+        ) { page in
             for object in page {
                 missing.remove(object.key)
                 insert(object)

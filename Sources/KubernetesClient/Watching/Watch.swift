@@ -18,13 +18,14 @@ extension KubernetesClient {
     /// Passes on what happens after a state, until the server ends the watch, which it does every few minutes.
     /// - Parameters:
     ///   - namespace: nil for all.
+    ///   - parts: of each object.
     ///   - resourceVersion: of a list, or of the last event.
     ///   - begun: is called when the server has taken the watch.
     /// - Throws: ``KubernetesError/isGone`` when the server does not know any more what has happened since; the next
     ///   watch must begin with a new list.
     package func watch(
-        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all, from resourceVersion: String,
-        begun: () -> Void = {}, _ take: (WatchEvent) -> Void
+        _ type: ResourceType, namespace: String? = nil, _ selection: Selection = .all, parts: ObjectParts = .all,
+        from resourceVersion: String, begun: () -> Void = {}, _ take: (WatchEvent) -> Void
     ) async throws(KubernetesError) {
         let what = "watch \(type)" + (namespace.map { " of namespace '\($0)'" } ?? "")
         var request = request("GET", type, namespace)
@@ -33,6 +34,7 @@ extension KubernetesClient {
                 ("watch", "true"), ("allowWatchBookmarks", "true"), ("resourceVersion", resourceVersion),
                 ("timeoutSeconds", String(Int.random(in: Self.watchSeconds))),
             ]
+        if parts == .metadata { request.headers["Accept"] = ObjectParts.accept("PartialObjectMetadata") }
         let body = try await stream(request, what)
         begun()
         var lines = EventLines(limit: Self.eventLimit)
@@ -47,24 +49,26 @@ extension KubernetesClient {
             }
             guard count > 0 else { return }
             let whole = lines.take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-            for line in whole { take(try Self.event(line, what)) }
+            for line in whole { take(try Self.event(line, type, what)) }
             if lines.isTooLong {
                 throw KubernetesError(status: nil, message: "unable to \(what): an event is too long")
             }
         }
     }
 
-    private static func event(_ line: [UInt8], _ what: String) throws(KubernetesError) -> WatchEvent {
-        guard let json = ServiceJSON(cutting: line, deepest: deepest), let type = json["type"]?.string,
-            let object = json["object"].flatMap({ KubernetesObject($0) })
+    private static func event(
+        _ line: [UInt8], _ type: ResourceType, _ what: String
+    ) throws(KubernetesError) -> WatchEvent {
+        guard let json = ServiceJSON(cutting: line, deepest: deepest), let kind = json["type"]?.string,
+            let object = json["object"].flatMap({ KubernetesObject($0) })?.named(as: type)
         else { throw KubernetesError(status: nil, message: "unable to \(what): what came is no event") }
-        switch type {
+        switch kind {
         case "ADDED": return .added(object)
         case "MODIFIED": return .modified(object)
         case "DELETED": return .deleted(object)
         case "BOOKMARK": return .bookmark(resourceVersion: object.resourceVersion ?? "")
         case "ERROR": throw KubernetesError(status: object["code"]?.integer ?? 500, json: object.json, what)
-        default: throw KubernetesError(status: nil, message: "unable to \(what): '\(type)' is no kind of event")
+        default: throw KubernetesError(status: nil, message: "unable to \(what): '\(kind)' is no kind of event")
         }
     }
 }
