@@ -122,6 +122,9 @@ struct BackupDeletion {
 
     /// A pod of its own with the configuration of this one repository: the cluster may be gone.
     private func start(_ label: String, _ location: RepositoryLocation) async throws(KubernetesError) -> WorkOutcome {
+        // Its Job may be gone because all is done, and the backup too.
+        let now = try await context.client.find(dialect.dialect.backups, namespace: object.namespace, name: object.name)
+        guard let now, now.uid == object.uid, now.finalizers.contains(OperatorNames.finalizer) else { return .done }
         var secrets: [String: KubernetesObject] = [:]
         for name in location.secretNames {
             secrets[name] = try await context.client.find(.secrets, namespace: object.namespace, name: name)

@@ -18,9 +18,7 @@ struct ClusterConfiguration {
 
     /// - Returns: what of users' Secrets is missing, by repository.
     func reconcile() async throws(KubernetesError) -> [Int: SecretKey] {
-        if context.caches.secrets[ObjectKey(namespace: namespace, name: cluster.names.userSecret)] == nil {
-            try await context.apply(objects.userSecret { Self.password() })
-        }
+        try await context.apply(objects.userSecret { Self.password() })
         let kept = try await kept()
         try await context.apply(objects.configurationMap(kept))
         let places = cluster.repositories.map { (key: $0.key, location: $0.location) }
@@ -94,14 +92,7 @@ struct ClusterConfiguration {
     }
 
     private func authority() async throws(KubernetesError) -> IssuedCertificate {
-        let name = ClusterObjects.authorityName(cluster.key.name)
-        if let secret = try await context.client.find(.secrets, namespace: namespace, name: name),
-            let certificate = secret.data("tls.crt"), let key = secret.data("tls.key")
-        {
-            return IssuedCertificate(
-                certificate: String(decoding: certificate, as: UTF8.self),
-                key: Secret(String(decoding: key, as: UTF8.self)))
-        }
+        if let present = try await presentAuthority() { return present }
         let made: IssuedCertificate
         do throws(BackupError) {
             made = try IssuedCertificate.authority(
@@ -113,9 +104,15 @@ struct ClusterConfiguration {
         try await context.applying.apply(
             objects.authoritySecret(certificate: made.certificate, key: made.key.revealed), present: nil)
         // Somebody else may have been faster: what is there counts.
-        guard let secret = try await context.client.find(.secrets, namespace: namespace, name: name),
-            let certificate = secret.data("tls.crt"), let key = secret.data("tls.key")
-        else { return made }
+        return try await presentAuthority() ?? made
+    }
+
+    private func presentAuthority() async throws(KubernetesError) -> IssuedCertificate? {
+        let name = ClusterObjects.authorityName(cluster.key.name)
+        guard let secret = try await context.client.find(.secrets, namespace: namespace, name: name) else { return nil }
+        // What another has signed is not to be trusted.
+        try Applying.check(secret, .secrets, is: objects.object(.secrets, name, .configuration))
+        guard let certificate = secret.data("tls.crt"), let key = secret.data("tls.key") else { return nil }
         return IssuedCertificate(
             certificate: String(decoding: certificate, as: UTF8.self), key: Secret(String(decoding: key, as: UTF8.self))
         )

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Keeps all clusters and backups as their manifests say, until its task is cancelled.
 package final class Operator: Sendable {
-    private let context: OperatorContext
+    let context: OperatorContext
     private let isFilled = Atomic(false)
     private let changes: Changes
 
@@ -126,6 +126,7 @@ package final class Operator: Sendable {
 
     private static func note(_ type: ResourceType, _ change: ObjectChange, _ context: OperatorContext) {
         let queue = context.queue
+        if change.new == nil, let old = change.old { context.applying.forget(type, old) }
         if let known = context.dialect(type) {
             if type == known.dialect.clusters {
                 clusterChanged(change, context)

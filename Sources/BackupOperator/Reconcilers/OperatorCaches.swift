@@ -64,7 +64,7 @@ package final class OperatorCaches: Sendable {
         deployments = caches(.deployments, ours, withoutContent)
         jobs = caches(.jobs, ours, withoutContent)
         pods = caches(.pods, ours, withoutContent)
-        configMaps = metadata(.configMaps)
+        configMaps = metadata(.configMaps, [])
         claims = caches(.persistentVolumeClaims, ours)
         services = metadata(.services, ours)
         endpoints = metadata(.endpoints, ours)
