@@ -38,6 +38,8 @@ package final class KubernetesClient: Sendable {
     private static let silence = Duration.seconds(30)
     /// Of a watch, in which a bookmark comes each minute.
     private static let watchSilence = Duration.seconds(100)
+    /// Each watch has a connection, and keeps it: one that waited for another's would never begin.
+    private static let watchLimit = 1 << 16
 
     /// - Throws: when a certificate or key cannot be used.
     package convenience init(_ access: ClusterAccess, _ options: Options) throws(BackupError) {
@@ -46,6 +48,7 @@ package final class KubernetesClient: Sendable {
         transport.timeout = Self.silence
         let calls = try NetworkTransport(transport)
         transport.timeout = Self.watchSilence
+        transport.connections = Self.watchLimit
         self.init(access, options, calls: calls, watches: try NetworkTransport(transport))
     }
 
