@@ -138,8 +138,10 @@ package struct ClusterObjects: Sendable {
         return WantedObject(type: .secrets, object: secret, isKept: true)
     }
 
-    /// Patroni keeps its state in Endpoints and in labels of its pods.
-    func patroniAccess() -> [WantedObject] {
+    /// Patroni keeps its state in Endpoints and in labels of its pods. Whoever may change any pod, as its image, may read
+    /// every Secret of the namespace, and a superuser of the database may do what Patroni may.
+    /// - Parameter pods: that are there, though they may be too many now: Patroni says of itself until its end.
+    func patroniAccess(pods: [String] = []) -> [WantedObject] {
         var account = object(.serviceAccounts, Self.patroniName(name), .access)
         account.annotations = cluster.pods.accountAnnotations
         var role = object(.roles, Self.patroniName(name), .access)
@@ -150,7 +152,11 @@ package struct ClusterObjects: Sendable {
                 "apiGroups": [""], "resources": ["endpoints"], "resourceNames": .array(states),
                 "verbs": ["get", "patch", "update"],
             ],
-            ["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "patch", "update", "watch"]],
+            ["apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]],
+            [
+                "apiGroups": [""], "resources": ["pods"], "resourceNames": ServiceJSON(members(pods)),
+                "verbs": ["patch", "update"],
+            ],
         ]
         var binding = object(.roleBindings, Self.patroniName(name), .access)
         binding["roleRef"] = [
@@ -163,6 +169,21 @@ package struct ClusterObjects: Sendable {
             WantedObject(type: .serviceAccounts, object: account), WantedObject(type: .roles, object: role),
             WantedObject(type: .roleBindings, object: binding),
         ]
+    }
+
+    /// Each has its line in configurations and roles: a number of nine digits would be the end of the operator.
+    static let mostMembers = 1000
+
+    /// Names of the pods that there are to be, and of those of the database that there still are.
+    private func members(_ pods: [String]) -> [String] {
+        let left = pods.compactMap { pod -> Int? in
+            guard pod.hasPrefix(name + "-"), let number = Int(pod.dropFirst(name.count + 1)),
+                number >= cluster.instances, pod == "\(name)-\(number)"
+            else { return nil }
+            return number
+        }
+        // A rule of no names is one of all.
+        return (Array(0..<max(1, cluster.instances)) + Set(left).sorted()).map { "\(name)-\($0)" }
     }
 
     // MARK: Services

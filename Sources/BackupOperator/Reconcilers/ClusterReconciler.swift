@@ -28,6 +28,9 @@ struct ClusterReconciler {
         var wanted: DatabaseCluster
         do throws(Refusal) {
             wanted = try cluster.wanted(context.lookup(key.namespace))
+            guard wanted.instances <= ClusterObjects.mostMembers else {
+                throw Refusal("TooManyInstances", "there may be \(ClusterObjects.mostMembers) instances at most")
+            }
             for schedule in wanted.repositories.flatMap(\.schedules) {
                 guard context.zone(schedule.timeZone) == nil else { continue }
                 throw Refusal("ScheduleInvalid", "'\(schedule.timeZone ?? "")' is no time zone")
@@ -84,7 +87,9 @@ struct ClusterReconciler {
         seen.missing = try await ClusterConfiguration(context: context, objects: objects).reconcile()
         try await ClusterUsers(context: context, objects: objects).reconcile()
         try await keepClaims(objects)
-        for object in [objects.patroniMap()] + objects.patroniAccess() + objects.services() {
+        // What pods may do before there are more of them.
+        let access = objects.patroniAccess(pods: seen.pods.map(\.name))
+        for object in [objects.patroniMap()] + access + objects.services() {
             try await context.apply(object)
         }
         let files = wanted.repositories.flatMap { repository in
