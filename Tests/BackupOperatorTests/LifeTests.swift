@@ -73,11 +73,11 @@ import Testing
                 try await eventually("all objects") {
                     try await client.find(.deployments, namespace: "demo", name: "pg-repo-host") != nil
                 }
-                try await Task.sleep(for: .milliseconds(300))
-                _ = scene.server.takeRequests()
-                try await Task.sleep(for: .milliseconds(500))
-                let idle = scene.server.takeRequests().filter { !$0.contains("watch=") }
-                #expect(idle.isEmpty, "\(idle)")
+                try await eventually("rest") {
+                    _ = scene.server.takeRequests()
+                    try await Task.sleep(for: .milliseconds(500))
+                    return scene.server.takeRequests().allSatisfy { $0.contains("watch=") }
+                }
                 let start = ContinuousClock.now
                 try await scene.cluster(client, retention: 9)
                 try await eventually("the change") {

@@ -11,7 +11,7 @@ import Testing
 @testable import BackupOperator
 
 func eventually(
-    _ what: String, _ limit: Duration = .seconds(30), _ condition: () async throws -> Bool
+    _ what: String, _ limit: Duration = .seconds(120), _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + limit
     while try await !condition() {

@@ -182,6 +182,9 @@ struct EngineConfiguration {
 
 /// Names of pods in the DNS.
 enum PodNames {
+    /// What Patroni labels the leader with: before its version 4, which the image of 15 has not, it was another word.
+    static func primaryRole(_ major: Int) -> String { major < 16 ? "master" : "primary" }
+
     static func service(_ cluster: String) -> String { "\(cluster)-pods" }
 
     static func pod(_ number: Int, _ cluster: String) -> String { "\(cluster)-\(number)" }
