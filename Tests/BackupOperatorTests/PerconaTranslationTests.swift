@@ -12,13 +12,15 @@ import Testing
     ]
     static let s3: ServiceJSON = ["bucket": "b", "endpoint": "s3.example.com", "region": "eu-west-1"]
 
-    static func object(_ backups: ServiceJSON, _ more: ServiceJSON = [:]) -> KubernetesObject {
+    static func object(
+        _ backups: ServiceJSON, _ more: ServiceJSON = [:], replicas: Int = 2
+    ) -> KubernetesObject {
         var object = KubernetesObject(Percona.clusters, namespace: "demo", name: "pg")
         let spec: ServiceJSON = [
             "crVersion": "3.1.0", "postgresVersion": 17,
             "instances": [
                 [
-                    "name": "instance1", "replicas": 2,
+                    "name": "instance1", "replicas": ServiceJSON(replicas),
                     "dataVolumeClaimSpec": [
                         "accessModes": ["ReadWriteOnce"], "resources": ["requests": ["storage": "1Gi"]],
                     ],

@@ -57,8 +57,8 @@ extension ClusterManifest {
 package struct WantedRemoval: Sendable, Equatable {
     /// That are ours to take off when all is done.
     package var finalizers: [String]
-    /// All backups, and their objects.
-    package var removesBackups = false
+    /// The one of them that asks for the removal of all backups, and of their objects.
+    package var backupsFinalizer: String?
     /// Claims of the database and of repositories, and the Secrets of users.
     package var removesVolumes = false
     package var userSecrets: [String] = []

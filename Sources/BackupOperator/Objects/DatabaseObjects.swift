@@ -5,7 +5,7 @@ extension ClusterObjects {
     func patroniMap() -> WantedObject {
         var map = object(.configMaps, Self.patroniName(name), .database)
         map["data"] = ["patroni.yml": .text(PatroniConfiguration(cluster: cluster).json.description)]
-        if cluster.users != nil { map["data", "bootstrap.sh"] = .text(PatroniConfiguration.bootstrap) }
+        if cluster.users != nil { map["data", "bootstrap.sh"] = .text(PatroniConfiguration(cluster: cluster).script) }
         return WantedObject(type: .configMaps, object: map)
     }
 

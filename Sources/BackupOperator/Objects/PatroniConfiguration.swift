@@ -28,10 +28,15 @@ struct PatroniConfiguration {
 
     /// The database's first users, of which a Secret has a script; Patroni calls it with a connection.
     static let bootstrapDirectory = "/etc/permafrost-bootstrap"
-    static let bootstrap = """
-        [ ! -e \(bootstrapDirectory)/users.sql ] || exec psql -X -q -v ON_ERROR_STOP=1 -d "$1" -f \(bootstrapDirectory)/users.sql
+    var script: String {
+        """
+        [ ! -e \(Self.bootstrapDirectory)/users.sql ] || exec \(Self.binaries(cluster.major))/psql -X -q \\
+            -v ON_ERROR_STOP=1 -d "$1" -f \(Self.bootstrapDirectory)/users.sql
 
         """
+    }
+
+    private static func binaries(_ major: Int) -> String { "/usr/lib/postgresql/\(major)/bin" }
 
     static let archiveCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-push %p"
     static let restoreCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-get %f \"%p\""
@@ -63,7 +68,7 @@ struct PatroniConfiguration {
             "restapi": ["listen": .text("0.0.0.0:\(Self.restPort)")],
             "postgresql": [
                 "listen": "*:5432", "data_dir": .text(EngineConfiguration.dataDirectory),
-                "bin_dir": .text("/usr/lib/postgresql/\(cluster.major)/bin"), "pgpass": "/tmp/pgpass",
+                "bin_dir": .text(Self.binaries(cluster.major)), "pgpass": "/tmp/pgpass",
                 "use_unix_socket": true, "use_unix_socket_repl": true,
                 "parameters": ["unix_socket_directories": .text(EngineConfiguration.socketDirectory)],
                 "authentication": [

@@ -15,18 +15,27 @@ struct ClusterRemoval {
     private var pause: Duration { context.settings.second * 2 }
 
     func reconcile() async throws(KubernetesError) -> WorkOutcome {
-        if wanted.removesBackups, let outcome = try await removeBackups() { return outcome }
+        if let finalizer = wanted.backupsFinalizer {
+            if let outcome = try await removeBackups() { return outcome }
+            // What comes next ends the pods, without which this cannot be asked again.
+            try await takeOff([finalizer])
+            return .again(after: .milliseconds(20))
+        }
         if wanted.removesVolumes, let outcome = try await removeVolumes() { return outcome }
+        try await takeOff(wanted.finalizers)
+        return .done
+    }
+
+    private func takeOff(_ finalizers: [String]) async throws(KubernetesError) {
         let object = cluster.object
         _ = try await context.client.patch(
             dialect.dialect.clusters, namespace: key.namespace, name: key.name,
             [
                 "metadata": [
                     "resourceVersion": .text(object.resourceVersion ?? ""),
-                    "finalizers": ServiceJSON(object.finalizers.filter { !wanted.finalizers.contains($0) }),
+                    "finalizers": ServiceJSON(object.finalizers.filter { !finalizers.contains($0) }),
                 ]
             ])
-        return .done
     }
 
     // MARK: Backups
@@ -40,8 +49,8 @@ struct ClusterRemoval {
             await tell("no pod of the cluster runs that could remove its backups")
             return .again(after: context.settings.second * 15)
         }
-        for backup in backups where backup.phase == .running {
-            try await delete(backup)
+        for backup in backups where !backup.isFinished {
+            if !backup.object.isBeingDeleted { try await delete(backup) }
             return .again(after: pause)
         }
         for repository in status.repositories {

@@ -27,7 +27,7 @@ package struct NeighbourCheck: Sendable {
             let names = Self.dialects.map { "'\($0.clusters)'" }.joined(separator: " nor ")
             throw BackupError(
                 .config, "the cluster does not know \(names)",
-                hint: "apply the definitions first: 'kubectl apply --server-side -k deploy/crds/stackgres'")
+                hint: "apply the definitions first: 'kubectl apply --server-side -k deploy/crds'")
         }
         for dialect in known {
             try await checkConversion(dialect.clusters)

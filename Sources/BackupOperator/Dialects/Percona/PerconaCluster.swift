@@ -225,7 +225,7 @@ package struct PerconaCluster: Sendable {
     private static let reasons = [
         "spec.image": "the images are the operator's own",
         "spec.backups.pgbackrest.image": "the images are the operator's own",
-        "spec.proxy.pgBouncer": "there is no connection pooler: clients connect to PostgreSQL",
+        "spec.proxy": "there is no connection pooler: clients connect to PostgreSQL",
         "spec.backups.trackLatestRestorableTime": "commits are not tracked",
     ]
 

@@ -47,7 +47,7 @@ extension PerconaCluster: ClusterManifest {
         let finalizers = object.finalizers.filter(Percona.finalizers.contains)
         guard !finalizers.isEmpty else { return nil }
         var removal = WantedRemoval(finalizers: finalizers)
-        removal.removesBackups = finalizers.contains(Percona.deleteBackups)
+        removal.backupsFinalizer = finalizers.first { $0 == Percona.deleteBackups }
         removal.removesVolumes = finalizers.contains(Percona.deleteVolumes)
         if let wanted = try? wanted({ _, _ in nil }) {
             removal.userSecrets =
