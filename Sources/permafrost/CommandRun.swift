@@ -175,8 +175,11 @@ struct CommandRun {
         _ context: EngineContext, _ change: @Sendable @escaping (StanzaCommands) async throws -> Void
     ) async throws {
         try await CommandLocks.onHost(context, LockType.allCases) { _ in
-            try await CommandLocks.inRepositories(context.repositories, context) {
-                try await change(StanzaCommands(context))
+            // One that is broken does not keep the others from it.
+            try await CommandLocks.inEachRepository(context) { repository in
+                var one = context
+                one.repositories = [repository]
+                try await change(StanzaCommands(one))
             }
         }
     }

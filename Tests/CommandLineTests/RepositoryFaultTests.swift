@@ -176,6 +176,12 @@ struct RepositoryFaultTests {
         try await site.run("backup", "--type=full", "--repo1-path=/nonexistent/repo").failed(
             55, "repo1", "missing", hint: "stanza-create")
 
+        // One that cannot be had does not keep the other from it.
+        let second = site.scratch.subpath("second")
+        let one = try await site.run("stanza-create", "--repo1-path=/nonexistent/repo", "--repo2-path=\(second)")
+        #expect(one.status != 0 && (one.stdout + one.stderr).contains("permission denied"), "\(one)")
+        try await site.shell("test -e \(second)/archive/\(site.stanza)/archive.info")
+
         let copy = try await site.copy(site.repository, as: "copy")
         try await site.shell("chmod -R a-w \(copy)")
         let before = try contents(of: copy)
