@@ -146,8 +146,8 @@ import Testing
                 "create endpoints", "update endpoints", "update pods",
                 // Where owners must be the writer's too.
                 "update sgclusters.stackgres.io/finalizers", "update sgbackups.stackgres.io/finalizers",
-                // Events of another library's form; what a cluster began with; what goes with a cluster that says so.
-                "patch events", "delete configmaps", "delete secrets",
+                // What a cluster began with, and what goes with a cluster that says so.
+                "delete configmaps", "delete secrets",
                 // Repositories on volumes.
                 "create persistentvolumeclaims", "patch persistentvolumeclaims", "delete persistentvolumeclaims",
                 // An event that comes again after a while.
