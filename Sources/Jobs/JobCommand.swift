@@ -30,8 +30,9 @@ package struct JobCommand: Sendable, Equatable {
         JobCommand(
             .restore, .all,
             [
-                .archiveMode, .dbExclude, .dbInclude, .delta, .force, .processMax, .rateLimitDisk, .rateLimitNetwork,
-                .repo, .set, .target, .targetAction, .targetExclusive, .targetTimeline, .type,
+                .archiveMode, .dbExclude, .dbInclude, .delta, .dryRun, .force, .inPlace, .output, .processMax,
+                .rateLimitDisk, .rateLimitNetwork, .repo, .set, .startTimeout, .target, .targetAction, .targetExclusive,
+                .targetTimeline, .type,
             ]),
         JobCommand(.annotate, .expire, [.annotation, .repo, .set]),
         JobCommand(.check, .read, [.archiveTimeout, .backupStandby]),

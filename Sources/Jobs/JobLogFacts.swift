@@ -10,6 +10,8 @@ struct JobLogFacts: Equatable, Sendable {
     /// With its hint, as the log has it.
     var errorText: String?
     var label: String?
+    /// What a restore has restored.
+    var restored: ServiceJSON?
     /// Of the program's last line.
     var exitCode: Int32?
     /// The last that is no line of the log: what a runtime writes about a process that crashes.
@@ -18,6 +20,7 @@ struct JobLogFacts: Equatable, Sendable {
     private static let otherLimit = 500
     private static let errorMark: StaticString = "\"level\":\"error\""
     private static let labelMark: StaticString = "new backup label = "
+    private static let restoredMark: StaticString = "\"restored\":{"
     private static let endMark: StaticString = " command end: "
 
     /// One line, without its end.
@@ -30,7 +33,7 @@ struct JobLogFacts: Equatable, Sendable {
         // Most lines are none of these, and there may be one for each file of a cluster.
         guard
             Self.contains(line, Self.errorMark) || Self.contains(line, Self.labelMark)
-                || Self.contains(line, Self.endMark), let json = ServiceJSON(Array(line)),
+                || Self.contains(line, Self.restoredMark) || Self.contains(line, Self.endMark), let json = ServiceJSON(Array(line)),
             let message = json["msg"]?.string
         else { return }
         let code = json[LogFact.code]?.string.flatMap { Int32($0) }
@@ -38,6 +41,8 @@ struct JobLogFacts: Equatable, Sendable {
             label = String(message.dropFirst(Self.labelMark.utf8CodeUnitCount))
         } else if message.contains("\(Self.endMark)") {
             exitCode = code
+        } else if let facts = json[LogFact.restored] {
+            restored = facts
         } else if json["level"]?.string == "error" {
             errorText = message
             errorCode = code

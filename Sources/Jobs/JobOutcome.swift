@@ -15,6 +15,7 @@ extension JobResult {
         switch ending {
         case .exited(0):
             self.init(record, end: .completed, exitCode: 0, stop: stop)
+            restored = facts.restored
         case .exited(let code):
             let error = facts.error(
                 ErrorCode(rawValue: code), otherwise: "\(command) ended with exit code \(code) and without an error")

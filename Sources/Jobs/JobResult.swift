@@ -5,7 +5,7 @@ package import HTTP
 ///
 /// `{"command":"backup","end":"completed","exit-code":0,"info":{…},"job":"…","stanza":"main",
 /// "timestamp":{"start":…,"stop":…}}`, with `error` (`code`, `message`, `hint`) where there is one. `info` is what
-/// `info --output=json --set=LABEL` says of the stanza after a backup.
+/// `info --output=json --set=LABEL` says of the stanza after a backup; `restored` what a restore has restored.
 package struct JobResult: Sendable, Equatable {
     package var id: JobID
     package var command: String
@@ -17,6 +17,7 @@ package struct JobResult: Sendable, Equatable {
     package var start: Int64
     package var stop: Int64
     package var info: ServiceJSON?
+    package var restored: ServiceJSON?
 
     package init(
         _ record: JobRecord, end: JobEnd, exitCode: Int32, error: BackupError? = nil, stop: Int64,
@@ -41,6 +42,7 @@ package struct JobResult: Sendable, Equatable {
         ]
         members["error"] = error?.json
         members["info"] = info
+        members["restored"] = restored
         return .object(members)
     }
 
@@ -73,6 +75,7 @@ package struct JobResult: Sendable, Equatable {
         self.stop = stop
         error = json["error"].flatMap { BackupError($0) }
         info = json["info"]
+        restored = json["restored"]
     }
 
     package static func == (left: JobResult, right: JobResult) -> Bool { left.json == right.json }

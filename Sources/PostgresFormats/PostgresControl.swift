@@ -78,7 +78,7 @@ package struct PostgresControl: Sendable, Equatable {
     }
 
     /// The layout of a pg_control that is long enough and whose CRC is right.
-    private static func layout(of bytes: RawSpan) throws(BackupError) -> VersionLayout {
+    static func layout(of bytes: RawSpan) throws(BackupError) -> VersionLayout {
         guard bytes.byteCount >= readSize else {
             throw BackupError(
                 .format, "pg_control has \(bytes.byteCount) bytes, expected at least \(readSize)",

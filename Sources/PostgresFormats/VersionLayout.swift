@@ -16,6 +16,7 @@ struct VersionLayout {
     static let systemIdentifier = 0
     static let controlVersionOffset = 8
     static let catalogVersionOffset = 12
+    static let state = 16
     static let checkpoint = 32
 
     static func find(controlVersion: UInt32, catalogVersion: UInt32) -> VersionLayout? {

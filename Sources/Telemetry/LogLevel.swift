@@ -59,4 +59,6 @@ package enum LogFact {
     package static let process = "process"
     /// An error's exit code: `[055]: `.
     package static let code = "code"
+    /// What a restore has restored, as an object: in one line, when it is done.
+    package static let restored = "restored"
 }

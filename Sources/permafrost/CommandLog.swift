@@ -26,7 +26,8 @@ enum CommandLog {
     /// What is printed is for programs: nothing but errors goes between.
     private static func console(_ configuration: Configuration, _ level: LogLevel) -> LogLevel {
         switch configuration.command {
-        case .info, .expire, .manifest, .repoLs: configuration.string(.output) == "json" ? min(level, .error) : level
+        case .info, .expire, .manifest, .repoLs, .restore:
+            configuration.string(.output) == "json" ? min(level, .error) : level
         case .repoGet: min(level, .error)
         default: level
         }

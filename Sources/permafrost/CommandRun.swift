@@ -120,13 +120,15 @@ struct CommandRun {
             // 1 tells PostgreSQL that the file is not there; errors are larger.
             return try await ArchiveGet(context).run() ? 0 : 1
         case .restore:
-            try await CommandLocks.onHost(context, [.restore]) { lock in
+            // In place the server is stopped, and what is restored must stay: no backup and no expiry meanwhile.
+            let isExclusive = configuration.bool(.inPlace) && !configuration.bool(.dryRun)
+            try await CommandLocks.onHost(context, isExclusive ? [.backup, .restore] : [.restore]) { lock in
                 progress.show(in: lock)
                 try await RestoreCommand(
                     configuration: configuration, repositories: context.repositories, logger: logger,
                     workers: WorkerThreads(count: configuration.integer(.processMax) ?? 1),
                     progress: progress
-                ).run()
+                ) { print($0) }.run()
             }
         case .stanzaCreate:
             try await changeStanza(context) { try await $0.create() }

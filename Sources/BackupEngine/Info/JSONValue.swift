@@ -1,5 +1,5 @@
 /// JSON as pgBackRest prints it: compact, members by key, and only what must be is escaped.
-indirect enum JSONValue: Equatable {
+indirect enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
     case unsigned(UInt64)

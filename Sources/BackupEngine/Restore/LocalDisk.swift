@@ -176,6 +176,13 @@ enum LocalDisk {
         return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// Without links; the path itself where there is nothing.
+    static func realPath(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
     static func makeLink(_ path: String, to destination: String, owner: FileOwner?) throws(BackupError) {
         guard symlink(destination, path) == 0 else { throw failure(.fileOpen, "create link", path) }
         if let owner {
@@ -200,6 +207,17 @@ enum LocalDisk {
             }
         }
         guard rmdir(path) == 0 || errno == ENOENT else { throw failure(.pathRemove, "remove directory", path) }
+    }
+
+    /// Bytes of all files in a directory, following no link; 0 where there is none.
+    static func size(of path: String) throws(BackupError) -> UInt64 {
+        var size: UInt64 = 0
+        for name in try names(in: path) ?? [] {
+            let child = "\(path)/\(name)"
+            guard let status = try status(child) else { continue }
+            size &+= status.kind == .directory ? try self.size(of: child) : status.size
+        }
+        return size
     }
 
     static func sync(directory path: String) throws(BackupError) {

@@ -13,68 +13,91 @@ package struct RestoreCommand: Sendable {
     package var logger: Logger
     package var workers: WorkerThreads
     package var progress: (any ProgressSink)?
+    /// Takes what a dry run prints, without its last newline.
+    package var print: @Sendable (String) -> Void
 
     package init(
         configuration: Configuration, repositories: [Repository], logger: Logger, workers: WorkerThreads,
-        progress: (any ProgressSink)? = nil
+        progress: (any ProgressSink)? = nil, print: @Sendable @escaping (String) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.repositories = repositories
         self.logger = logger
         self.workers = workers
         self.progress = progress
+        self.print = print
     }
 
     package func run() async throws {
-        try await Self.run(
-            RestoreOptions(configuration), repositories: repositories, logger: logger, workers: workers,
-            progress: progress)
+        if configuration.bool(.inPlace) {
+            let restore = try InPlaceRestore(self)
+            return try await withTaskExecutorPreference(workers) { try await restore.run() }
+        }
+        let options = try RestoreOptions(configuration)
+        guard let plan = try await Self.run(
+            options, repositories: repositories, logger: logger, workers: workers, progress: progress)
+        else { return }
+        print(plan.text(asJSON: configuration.string(.output) == "json"))
     }
 
     /// With resolved options: what `run()` does, without the command line.
+    /// - Returns: of a dry run, what would be done.
+    @discardableResult
     package static func run(
         _ options: RestoreOptions, repositories: [Repository], logger: Logger, workers: WorkerThreads,
         progress: (any ProgressSink)? = nil
-    ) async throws {
+    ) async throws -> RestoreReport? {
         try await withTaskExecutorPreference(workers) {
             var options = options
             write(try RestorePreflight.checkDataDirectory(&options), to: logger)
-
             let (repository, manifest) = try await chooseBackup(options, repositories: repositories, logger: logger)
-            logger.notice(
-                """
-                \(repository.name): restore backup set \(manifest.label), recovery will start at \
-                \(TargetTime.describe(manifest.timestampStart))
-                """)
-
             let plan = try RestorePlan(manifest, options)
             try RestorePreflight.check(plan, options)
-            let present = try LocalDisk.status(options.dataDirectory, followingLinks: true)
-            let owners = try RestoreOwners(
-                plan, isRoot: geteuid() == 0,
-                dataDirectoryOwner: present.map { FileOwner(user: $0.user, group: $0.group) })
-            write(plan.notices + owners.notices, to: logger)
-
-            var execution = RestoreExecution(
-                plan: plan, options: options, repository: repository,
-                others: repositories.filter { $0.key != repository.key }, owners: owners, logger: logger,
-                workers: workers)
-            progress?.begin(total: plan.totalSize)
-            defer { progress?.end() }
-            execution.progress = { progress?.add($0) }
-            try await execution.run()
-            logger.notice(
-                "restore size = \(SizeText.bytes(plan.totalSize)), file total = \(plan.order.count + 1)")
+            if options.isDryRun { return RestoreReport(plan, options, repository) }
+            try await carryOut(
+                plan, options, from: repository, among: repositories, logger: logger, workers: workers,
+                progress: progress)
+            var report = RestoreReport(plan, options, repository)
+            report.isDone = true
+            logger.notice("restored backup set \(manifest.label)", metadata: report.metadata)
+            return nil
         }
     }
 
-    private static func write(_ notices: [RestoreNotice], to logger: Logger) {
+    /// - Parameter plan: one that was checked.
+    static func carryOut(
+        _ plan: RestorePlan, _ options: RestoreOptions, from repository: Repository, among repositories: [Repository],
+        logger: Logger, workers: WorkerThreads, progress: (any ProgressSink)?
+    ) async throws {
+        logger.notice(
+            """
+            \(repository.name): restore backup set \(plan.manifest.label), recovery will start at \
+            \(TargetTime.describe(plan.manifest.timestampStart))
+            """)
+        let present = try LocalDisk.status(options.dataDirectory, followingLinks: true)
+        let owners = try RestoreOwners(
+            plan, isRoot: geteuid() == 0,
+            dataDirectoryOwner: present.map { FileOwner(user: $0.user, group: $0.group) })
+        write(plan.notices + owners.notices, to: logger)
+
+        var execution = RestoreExecution(
+            plan: plan, options: options, repository: repository,
+            others: repositories.filter { $0.key != repository.key }, owners: owners, logger: logger,
+            workers: workers)
+        progress?.begin(total: plan.totalSize)
+        defer { progress?.end() }
+        execution.progress = { progress?.add($0) }
+        try await execution.run()
+        logger.notice("restore size = \(SizeText.bytes(plan.totalSize)), file total = \(plan.order.count + 1)")
+    }
+
+    static func write(_ notices: [RestoreNotice], to logger: Logger) {
         for notice in notices { logger.log(level: notice.isWarning ? .warning : .notice, "\(notice.text)") }
     }
 
     /// Of the first repository that has a backup which fits and whose manifest can be read: nothing has been written
     /// yet, so each that fails is passed over with a warning. When none helps, the first failure is thrown.
-    private static func chooseBackup(
+    static func chooseBackup(
         _ options: RestoreOptions, repositories: [Repository], logger: Logger
     ) async throws(BackupError) -> (Repository, Manifest) {
         let selection = try BackupSetSelection(options)

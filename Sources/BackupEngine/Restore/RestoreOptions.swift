@@ -54,6 +54,8 @@ package struct RestoreOptions: Sendable {
     package var diskLimit: RateLimit?
     /// What PostgreSQL shall run for each WAL file.
     package var restoreCommand = ""
+    /// Say what would be done, and do nothing.
+    package var isDryRun = false
 
     package init(stanza: String, dataDirectory: String) {
         self.stanza = stanza
@@ -92,6 +94,7 @@ package struct RestoreOptions: Sendable {
         processMax = max(1, configuration.integer(.processMax) ?? 1)
         spoolPath = configuration.string(.spoolPath)
         bufferSize = configuration.bufferSize
+        isDryRun = configuration.bool(.dryRun)
         diskLimit = configuration.size(.rateLimitDisk).map { RateLimit(bytesPerSecond: $0) }
         restoreCommand = RestoreCommandText.text(
             program: RestoreCommandText.program(configuration),

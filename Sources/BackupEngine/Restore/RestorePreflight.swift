@@ -28,10 +28,7 @@ package enum RestorePreflight {
                     + " PostgreSQL is not running")
         }
         guard options.delta || options.force else { return [] }
-        // The last is all that is there of a restore that was killed at its very beginning.
-        for name in ["PG_VERSION", "backup.manifest", "backup.manifest.pgbackrest.tmp"] {
-            if try LocalDisk.status("\(directory)/\(name)") != nil { return [] }
-        }
+        if try isDataDirectory(directory) { return [] }
         options.delta = false
         options.force = false
         return [
@@ -41,6 +38,23 @@ package enum RestorePreflight {
                     + " '\(directory)' to confirm that this is a valid data directory; --delta and --force have been"
                     + " disabled and if any files exist in the destination directories the restore will be aborted")
         ]
+    }
+
+    /// Whether it looks like one of PostgreSQL's.
+    private static func isDataDirectory(_ path: String) throws(BackupError) -> Bool {
+        // The last is all that is there of a restore that was killed at its very beginning.
+        for name in ["PG_VERSION", "backup.manifest", "backup.manifest.pgbackrest.tmp"] {
+            if try LocalDisk.status("\(path)/\(name)") != nil { return true }
+        }
+        return false
+    }
+
+    /// Throws `.pathNotEmpty` for a directory with files that are none of a restore's.
+    static func requireOurs(_ path: String) throws(BackupError) {
+        guard let names = try LocalDisk.names(in: path), !names.isEmpty, try !isDataDirectory(path) else { return }
+        throw BackupError(
+            .pathNotEmpty, "unable to restore to path '\(path)' because it contains files that are not PostgreSQL's",
+            hint: "remove it if it is no longer needed")
     }
 
     /// All places that are written to. Throws `.pathNotEmpty`, `.fileExists`, `.pathOpen`, `.databaseMismatch` and

@@ -14,6 +14,13 @@ package enum TargetTime {
         try parse(text, orSay: "'\(text)' is not valid for '\(option)' option")
     }
 
+    /// The same moment for a server whose own time zone may be another than this host's: one without a zone gets ours.
+    package static func withZone(_ text: String) throws(BackupError) -> String {
+        let seconds = try parse(text)
+        if text.dropFirst("2026-01-01 ".count).contains(where: { "+-Z".contains($0) }) { return text }
+        return text + describe(seconds).dropFirst("2026-01-01 12:00:00".count)
+    }
+
     private static func parse(_ text: String, orSay message: String) throws(BackupError) -> Int64 {
         var bytes = Array(text.utf8)[...]
         guard let seconds = parse(&bytes), bytes.isEmpty else {

@@ -84,7 +84,8 @@ extension Command {
         case .restore:
             "PostgreSQL must be stopped, and the data directory empty unless --delta or --force is given. By default "
                 + "the newest backup is restored and PostgreSQL recovers to the end of the archive; --type and "
-                + "--target recover to an earlier moment."
+                + "--target recover to an earlier moment. --in-place replaces the database of a server that runs under "
+                + "a supervisor, and keeps the old one until the new one is up. --dry-run only checks."
         case .stanzaCreate:
             "Run it once, on a running PostgreSQL, before WAL can be archived. Running it again does no harm."
         case .stanzaDelete:

@@ -60,6 +60,13 @@ extension OptionDefinition {
             "As many as there are CPUs to spare. Connections to remote stores are counted apart from it."
         case .ioTimeout:
             "Bounds connecting to PostgreSQL; db-timeout bounds what is asked of it then."
+        case .inPlace:
+            "PostgreSQL is stopped by its supervisor, which takes PGDATA.hold as the sign to do so and answers with "
+                + "PGDATA.held; on Kubernetes that is what starts Patroni. The backup is restored into PGDATA.restore and "
+                + "recovered there; then the directories are exchanged, the supervisor starts PostgreSQL, and the old one, "
+                + "PGDATA.before, is removed once the new one takes writes. Whatever fails before the exchange leaves the "
+                + "old database, which is started again. The volume must hold both. With --delta it need not: the restore "
+                + "is made in the present directory, and no old data is kept. A run that was killed is finished by the next."
         case .jobRetry:
             "Calls to a repository that failed for a reason that may pass, such as a file server that restarts, are "
                 + "made again: soon, then after each job-retry-interval."
@@ -109,6 +116,8 @@ extension OptionDefinition {
             "Section names in the configuration file begin with it: [main], [main:backup]."
         case .startFast:
             "The backup begins at once, with more I/O for PostgreSQL."
+        case .startTimeout:
+            "When it is over the restored directory stays, and the old one is kept beside it as PGDATA.before."
         case .tablespaceMap:
             "The tablespace is given by name or OID, the value is its new directory. May be repeated."
         case .target:

@@ -9,6 +9,7 @@ package enum OptionName: String, CaseIterable, Sendable {
     case dryRun = "dry-run"
     case force
     case help
+    case inPlace = "in-place"
     case oldest
     case online
     case output
@@ -96,6 +97,7 @@ package enum OptionName: String, CaseIterable, Sendable {
     case manifestSaveThreshold = "manifest-save-threshold"
     case resume
     case startFast = "start-fast"
+    case startTimeout = "start-timeout"
     case stopAuto = "stop-auto"
     case archiveMode = "archive-mode"
     case dbExclude = "db-exclude"

@@ -117,9 +117,9 @@ extension ClusterObjects {
                 "httpGet": ["path": "/readiness", "port": 8008], "periodSeconds": 5, "timeoutSeconds": 3,
                 "failureThreshold": 3,
             ],
-            // Patroni says so itself when its loop hangs; a database that recovers for hours is alive.
+            // A database that recovers for hours is alive.
             "livenessProbe": [
-                "httpGet": ["path": "/liveness", "port": 8008], "periodSeconds": 5, "timeoutSeconds": 4,
+                "exec": ["command": ["bash", "-c", .text(PatroniConfiguration.isAlive)]], "periodSeconds": 5, "timeoutSeconds": 4,
                 "failureThreshold": 4, "initialDelaySeconds": 3,
                 // A primary that hangs must be gone before another writes for long.
                 "terminationGracePeriodSeconds": 5,

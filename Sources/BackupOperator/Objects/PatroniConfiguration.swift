@@ -11,19 +11,58 @@ struct PatroniConfiguration {
     /// Key of the password, in the users' Secret, without which Patroni's interface changes nothing.
     static let restPassword = "patroni-password"
 
+    /// Patroni, unless somebody holds the server to replace its data directory (`restore --in-place`): then it is stopped,
+    /// the answer repeats what the hold says, and nothing is touched or started until the hold is gone. It ends as
+    /// Patroni ends.
+    ///
     /// Before Patroni starts: it gives up a directory that a restore or a copy has not filled, since a file that tells the
     /// system's identifier is written last. A restore goes on in it; a copy begins anew. Nothing else is removed.
     static let start = """
-        rm -rf "$PGDATA.failed"
-        if [ -e "$PGDATA/global/pg_control" ]; then
-            rm -rf "$PGDATA.partial"
-        elif [ -e "$PGDATA/backup.manifest" ]; then
-            rm -rf "$PGDATA.partial"
-            mv "$PGDATA" "$PGDATA.partial"
-        elif [ -e "$PGDATA/backup_label" ]; then
-            rm -rf "$PGDATA"
-        fi
-        exec patroni \(directory)/patroni.yml
+        hold=$PGDATA.hold
+        held=$PGDATA.held
+        child=
+        ends=
+        trap 'ends=1; [ -z "$child" ] || kill -TERM "$child"' TERM INT
+        pause() { sleep 1 & wait "$!"; }
+        while :; do
+            while [ -e "$hold" ]; do
+                [ -z "$ends" ] || exit 0
+                cmp -s "$hold" "$held" || { cp "$hold" "$held.new" && mv "$held.new" "$held"; }
+                pause
+            done
+            rm -f "$held" "$held.new"
+            rm -rf "$PGDATA.failed"
+            if [ -e "$PGDATA/global/pg_control" ]; then
+                rm -rf "$PGDATA.partial"
+            elif [ -e "$PGDATA/backup.manifest" ]; then
+                rm -rf "$PGDATA.partial"
+                mv "$PGDATA" "$PGDATA.partial"
+            elif [ -e "$PGDATA/backup_label" ]; then
+                rm -rf "$PGDATA"
+            fi
+            patroni \(directory)/patroni.yml &
+            child=$!
+            while [ -z "$ends" ] && [ ! -e "$hold" ] && kill -0 "$child" 2> /dev/null; do pause; done
+            holds=
+            [ ! -e "$hold" ] || { holds=1; cp "$hold" "$held.new"; }
+            # A signal may have come before the number of the child was known.
+            [ -z "$ends$holds" ] || kill -TERM "$child" 2> /dev/null
+            while wait "$child"; status=$?; kill -0 "$child" 2> /dev/null; do :; done
+            child=
+            [ -z "$ends" ] && [ -n "$holds" ] || exit "$status"
+            # Patroni that is paused, or was killed, leaves PostgreSQL running.
+            while pg_ctl status -D "$PGDATA" > /dev/null 2>&1; do pg_ctl stop -D "$PGDATA" -m fast -t 600; done
+        done
+        """
+
+    /// Patroni tells by itself that its loop hangs. A server that is held has no Patroni, and is none that hangs. The image
+    /// has no program that speaks HTTP, but bash.
+    static let isAlive = """
+        [ -e "$PGDATA.hold" ] && exit 0
+        exec 3<> /dev/tcp/127.0.0.1/\(restPort) || exit 1
+        printf 'GET /liveness HTTP/1.0\\r\\n\\r\\n' >&3
+        read -r _ code _ <&3
+        [ "$code" = 200 ]
         """
 
     /// The database's first users, of which a Secret has a script; Patroni calls it with a connection.

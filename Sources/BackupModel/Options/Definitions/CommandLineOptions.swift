@@ -20,7 +20,10 @@ extension OptionDefinition {
             .detailLevel, .enumeration, .commandLine, [.info], default: "full", allowed: ["full", "progress"],
             summary: "how much info tells of each stanza: all, or only what is running"),
         OptionDefinition(
-            .dryRun, .bool, .commandLine, [.expire], default: "n",
+            .dryRun, .bool, .commandLine, [.expire, .restore], default: "n",
+            overrides: [
+                OptionOverride([.restore], summary: "check all, say what would be restored, and change nothing")
+            ],
             summary: "say what would be removed, and remove nothing"),
         OptionDefinition(
             .force, .bool, .commandLine, [.backup, .expire, .restore, .stanzaCreate, .stanzaDelete, .stop, .tls],
@@ -37,6 +40,9 @@ extension OptionDefinition {
             .help, .bool, .commandLine, [.help], default: "n",
             summary: "show help"),
         OptionDefinition(
+            .inPlace, .bool, .commandLine, [.restore], default: "n",
+            summary: "replace the database of a server that runs under a supervisor"),
+        OptionDefinition(
             .man, .bool, .commandLine, [.help], default: "n",
             summary: "write the manual page, for man"),
         OptionDefinition(
@@ -50,9 +56,10 @@ extension OptionDefinition {
             flags: [.negatable],
             summary: "back up a running server; --no-online copies one that is stopped"),
         OptionDefinition(
-            .output, .enumeration, .commandLine, [.expire, .info, .job, .manifest, .repoLs, .verify, .version],
+            .output, .enumeration, .commandLine, [.expire, .info, .job, .manifest, .repoLs, .restore, .verify, .version],
             default: "text", allowed: ["text", "json"],
             overrides: [
+                OptionOverride([.restore], dependency: Dependency(.dryRun, in: ["y"])),
                 OptionOverride([.verify], default: "none", allowed: ["none", "text"]),
                 OptionOverride([.version], default: "text", allowed: ["text", "num"]),
             ],
@@ -88,6 +95,10 @@ extension OptionDefinition {
                 OptionOverride([.repoGet, .repoLs, .repoPut, .repoRm], required: false, isInternal: true),
             ],
             summary: "the name of the database cluster's backup configuration"),
+        OptionDefinition(
+            .startTimeout, .time, .commandLine, [.restore], default: "10m",
+            ranges: [OptionRange("1s", "7d")], dependency: Dependency(.inPlace, in: ["y"]), example: "30m",
+            summary: "how long the restored server has to come up before it counts as failed"),
         OptionDefinition(
             .target, .string, .commandLine, [.restore], required: true,
             dependency: Dependency(.type, in: ["lsn", "name", "time", "xid"]), example: "2026-01-01 12:00:00+00",

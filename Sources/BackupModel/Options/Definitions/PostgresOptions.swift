@@ -81,7 +81,7 @@ extension OptionDefinition {
             example: "postgres",
             summary: "user to log in as on the PostgreSQL host"),
         OptionDefinition(
-            .pgDatabase, .string, .stanza, .database, group: .pg, default: "postgres",
+            .pgDatabase, .string, .stanza, CommandSet.database.union(.restore), group: .pg, default: "postgres",
             dependency: Dependency(.pgPath), example: "postgres",
             summary: "database to connect to"),
         OptionDefinition(
@@ -89,15 +89,18 @@ extension OptionDefinition {
             example: "10m",
             summary: "how long a query may take"),
         OptionDefinition(
-            .pgPort, .integer, .stanza, .database, group: .pg, default: "5432", ranges: [OptionRange("0", "65535")],
+            .pgPort, .integer, .stanza, CommandSet.database.union(.restore), group: .pg, default: "5432",
+            ranges: [OptionRange("0", "65535")],
             dependency: Dependency(.pgPath), deprecated: ["db-port", "db?-port"], example: "5433",
             summary: "port of PostgreSQL"),
         OptionDefinition(
-            .pgSocketPath, .string, .stanza, .database, group: .pg, dependency: Dependency(.pgPath),
+            .pgSocketPath, .string, .stanza, CommandSet.database.union(.restore), group: .pg,
+            dependency: Dependency(.pgPath),
             deprecated: ["db-socket-path", "db?-socket-path"], example: "/var/run/postgresql",
             summary: "directory of PostgreSQL's Unix socket"),
         OptionDefinition(
-            .pgUser, .string, .stanza, .database, group: .pg, dependency: Dependency(.pgPath), example: "backup",
+            .pgUser, .string, .stanza, CommandSet.database.union(.restore), group: .pg,
+            dependency: Dependency(.pgPath), example: "backup",
             summary: "database user to connect as"),
         OptionDefinition(
             .pgVersionForce, .string, .stanza, .versioned, example: "17",
