@@ -17,6 +17,20 @@ package struct ServerControl: Sendable, Equatable {
     package var maxLocksPerTransaction: UInt32
     package var tracksCommitTimestamps: Bool
 
+    package init(
+        state: State?, walLevel: String, logsHints: Bool, maxConnections: UInt32, maxWALSenders: UInt32,
+        maxPreparedTransactions: UInt32, maxLocksPerTransaction: UInt32, tracksCommitTimestamps: Bool
+    ) {
+        self.state = state
+        self.walLevel = walLevel
+        self.logsHints = logsHints
+        self.maxConnections = maxConnections
+        self.maxWALSenders = maxWALSenders
+        self.maxPreparedTransactions = maxPreparedTransactions
+        self.maxLocksPerTransaction = maxLocksPerTransaction
+        self.tracksCommitTimestamps = tracksCommitTimestamps
+    }
+
     private static let walLevels = ["minimal", "replica", "logical"]
 
     /// Throws as ``PostgresControl/init(parsing:)`` does, and `.versionNotSupported` for versions before 12.

@@ -238,6 +238,17 @@ struct JobLogFactsTests {
         #expect(facts == JobLogFacts(label: "20261121-180000F", exitCode: 0))
     }
 
+    @Test func `of a restore`() {
+        let facts = facts([
+            line(
+                "info", "restored backup set 20261121-180000F in place",
+                #","restored":{"set":"20261121-180000F","timeline":2}"#),
+            line("info", "restore command end: completed successfully (1234ms)", #","code":0"#),
+        ])
+        #expect(
+            facts == JobLogFacts(restored: ["set": "20261121-180000F", "timeline": 2], exitCode: 0))
+    }
+
     @Test func `of a failure`() {
         let facts = facts([
             line("error", "an earlier one", #","code":41"#),

@@ -63,6 +63,8 @@ struct OperatorLifeTests {
             try await waitFor("the copy", timeout: .seconds(90)) { try await holds("Ready", cluster, "copy") }
             #expect(try await sql(cluster, "copy-0", "select n from t") == "7\n")
 
+            try await restoreInPlace(cluster, made["status", "internalName"]?.string ?? "")
+
             try await cluster.client.delete(Self.backups, namespace: "default", name: "by-hand")
             try await waitFor("its deletion", timeout: .seconds(90)) { try await backup("by-hand", cluster) == nil }
             let label = made["status", "internalName"]?.string ?? ""
@@ -70,6 +72,28 @@ struct OperatorLifeTests {
                 "default", "pg-0", "agent",
                 ["permafrost", "--stanza=db", "--output=json", "--log-level-console=off", "info"])
             #expect(!label.isEmpty && !info.stdout.contains(label) && info.stdout.contains("label"), "\(info)")
+        }
+    }
+
+    /// Under the Patroni that runs: it is stopped and started, in a container that stays.
+    private func restoreInPlace(_ cluster: TestCluster, _ label: String) async throws {
+        _ = try await sql(cluster, "pg-0", "insert into t values (8)")
+        let restored = try await cluster.node.exec(
+            "default", "pg-0", "agent",
+            ["permafrost", "--stanza=db", "--in-place", "--set=\(label)", "--type=immediate", "restore"])
+        #expect(restored.status == 0 && restored.stdout.contains("restored backup set \(label) in place"), "\(restored)")
+        #expect(try await sql(cluster, "pg-0", "select n from t; select pg_is_in_recovery()") == "7\nf\n")
+        #expect(try await sql(cluster, "pg-0", "insert into t values (9); select pg_switch_wal() is null") == "f\n")
+        let names = try await cluster.node.exec("default", "pg-0", "agent", ["ls", "/var/lib/postgresql"])
+        #expect(names.stdout == "data\n", "\(names)")
+        let containers = cluster.pod("pg-0")?["status", "containerStatuses"]?.elements ?? []
+        #expect(containers.count == 2 && containers.allSatisfy { $0["restartCount"]?.integer == 0 }, "\(containers)")
+        // The history of each timeline since, which other members and later restores need.
+        try await waitFor("the new timelines in the archive", timeout: .seconds(60)) {
+            let files = try await cluster.node.exec(
+                "default", "pg-0", "agent",
+                ["permafrost", "--stanza=db", "--log-level-console=off", "repo-ls", "archive/db/15-1"])
+            return files.stdout.contains("00000002.history")
         }
     }
 

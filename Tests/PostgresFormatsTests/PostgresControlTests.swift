@@ -31,6 +31,16 @@ import Testing
         #expect(try PostgresControl(parsing: bytes.span.bytes) == expected)
     }
 
+    /// Defaults of initdb, and the state after it.
+    @Test(arguments: [RealFiles.control15, RealFiles.control16, RealFiles.control18])
+    func readsSettings(bytes: [UInt8]) throws {
+        #expect(
+            try ServerControl(parsing: bytes.span.bytes)
+                == ServerControl(
+                    state: .shutDown, walLevel: "replica", logsHints: false, maxConnections: 100, maxWALSenders: 10,
+                    maxPreparedTransactions: 0, maxLocksPerTransaction: 64, tracksCommitTimestamps: false))
+    }
+
     @Test(arguments: ControlFixture.all)
     func readsEveryVersion(fixture: ControlFixture) throws {
         let bytes = fixture.file(
