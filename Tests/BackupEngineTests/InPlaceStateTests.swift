@@ -78,12 +78,13 @@ struct InPlaceStateTests {
                 case .finishExchange:
                     guard change({ (data, restored) = (restored, nil) }) else { return false }
                 case .undoExchange:
-                    guard change({ state?.phase = .restoring }), change({ (data, before) = (before, nil) }) else {
-                        return false
+                    if data != nil {
+                        guard change({ isHeld = true }), change({ (restored, data) = (data, nil) }) else { return false }
                     }
+                    guard change({ (data, before) = (before, nil) }) else { return false }
                 case .release:
                     let isWanted = state?.request == request
-                    guard change({ isHeld = false }), change({ before = nil }), change({ state = nil }) else {
+                    guard change({ state?.phase = .released }), change({ isHeld = false }), change({ before = nil }), change({ state = nil }) else {
                         return false
                     }
                     if isWanted { return true }
@@ -105,9 +106,9 @@ struct InPlaceStateTests {
     @Test(arguments: [false, true], [false, true])
     func everyKillConverges(firstFails: Bool, isAnotherRequest: Bool) throws {
         var ways = 0
-        for first in 0..<12 {
-            for second in 0..<14 {
-                for third in 0..<14 {
+        for first in 0..<13 {
+            for second in 0..<18 {
+                for third in 0..<16 {
                     var volume = Volume()
                     let comment: Comment = "killed after \(first), \(second) and \(third) changes"
                     if try !volume.run("a", fails: firstFails, limit: first) {
@@ -149,6 +150,7 @@ struct InPlaceStateTests {
         #expect(code(InPlaceSituation(hasBefore: true)) == .pathNotEmpty)
         #expect(code(InPlaceSituation(isHeld: true)) == .fileExists)
         #expect(code(InPlaceSituation(hasBefore: true, state: Self.state())) == .pathNotEmpty)
+        #expect(code(InPlaceSituation(hasRestored: true, hasBefore: true, state: recovered)) == .pathNotEmpty)
         #expect(code(InPlaceSituation(hasData: false, state: recovered)) == .pathMissing)
         #expect(code(InPlaceSituation(hasData: false, hasRestored: true, state: Self.state())) == .pathMissing)
         // Of half a restore nothing is to be kept.

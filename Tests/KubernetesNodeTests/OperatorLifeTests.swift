@@ -85,7 +85,7 @@ struct OperatorLifeTests {
         #expect(try await sql(cluster, "pg-0", "select n from t; select pg_is_in_recovery()") == "7\nf\n")
         #expect(try await sql(cluster, "pg-0", "insert into t values (9); select pg_switch_wal() is null") == "f\n")
         let names = try await cluster.node.exec("default", "pg-0", "agent", ["ls", "/var/lib/postgresql"])
-        #expect(names.stdout == "data\n", "\(names)")
+        #expect(names.stdout == "data\nspool\n", "\(names)")
         let containers = cluster.pod("pg-0")?["status", "containerStatuses"]?.elements ?? []
         #expect(containers.count == 2 && containers.allSatisfy { $0["restartCount"]?.integer == 0 }, "\(containers)")
         // The history of each timeline since, which other members and later restores need.

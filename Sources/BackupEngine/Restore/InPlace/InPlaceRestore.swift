@@ -43,7 +43,12 @@ struct InPlaceRestore: Sendable {
             switch step {
             case .restore: break
             case .undoExchange:
-                try save(state, phase: .restoring)
+                if situation.hasData {
+                    try await hold(state).begin()
+                    try move(paths.data, to: paths.restored)
+                } else if !situation.hasRestored {
+                    try save(state, phase: .restoring)
+                }
                 try move(paths.before, to: paths.data)
             case .finishExchange:
                 try move(paths.restored, to: paths.data)
@@ -213,6 +218,7 @@ struct InPlaceRestore: Sendable {
 
     /// Lets the server run, and tidies up once it does.
     private func release(_ state: InPlaceState) async throws {
+        try save(state, phase: .released)
         try hold(state).end()
         logger.notice("wait for PostgreSQL to be started by its supervisor")
         let identifier = try ClusterDirectory.control(paths.data).systemIdentifier

@@ -6,8 +6,10 @@ struct InPlaceState: Sendable, Equatable {
     enum Phase: String, Sendable {
         /// Nothing that counts is there yet.
         case restoring
-        /// The restored directory is recovered and was shut down in order.
+        /// The restored directory is recovered and was shut down in order. Nobody has used it.
         case recovered
+        /// It is in its place, and the server may have run on it.
+        case released
     }
 
     var phase = Phase.restoring
@@ -92,7 +94,7 @@ struct InPlaceSituation: Sendable, Equatable {
         case exchange
         /// The old directory was moved away: put the new one in its place.
         case finishExchange
-        /// The old directory was moved away and there is no new one: put it back.
+        /// The old directory was moved away, and there is no new one or another is asked for: put it back.
         case undoExchange
         /// The new directory is in its place: let the server run, and remove the old one when it is up.
         case release
@@ -119,7 +121,8 @@ struct InPlaceSituation: Sendable, Equatable {
             guard hasData else { throw Self.noData(paths) }
             return .restore
         }
-        let isReady = state.phase == .recovered
+        let isReady = state.phase != .restoring
+        let isWanted = state.request == request
         if state.method == .delta {
             guard hasData else { throw Self.noData(paths) }
             if isReady { return .release }
@@ -131,13 +134,14 @@ struct InPlaceSituation: Sendable, Equatable {
             return .restore
         }
         switch (hasData, hasBefore, hasRestored) {
-        case (false, true, true): return isReady ? .finishExchange : .undoExchange
+        case (false, true, true): return isReady && isWanted ? .finishExchange : .undoExchange
         case (false, true, false): return .undoExchange
         case (false, false, true) where isReady: return .finishExchange
         case (false, false, _): throw Self.noData(paths)
+        case (true, true, false) where state.phase == .recovered && !isWanted: return .undoExchange
         case (true, _, false) where isReady: return .release
         case (true, true, _): throw Self.unknownBefore(paths)
-        case (true, false, true) where isReady && state.request == request: return .exchange
+        case (true, false, true) where isReady && isWanted: return .exchange
         case (true, false, _): return .restore
         }
     }
