@@ -33,7 +33,8 @@ struct JobLogFacts: Equatable, Sendable {
         // Most lines are none of these, and there may be one for each file of a cluster.
         guard
             Self.contains(line, Self.errorMark) || Self.contains(line, Self.labelMark)
-                || Self.contains(line, Self.restoredMark) || Self.contains(line, Self.endMark), let json = ServiceJSON(Array(line)),
+                || Self.contains(line, Self.restoredMark) || Self.contains(line, Self.endMark),
+            let json = ServiceJSON(Array(line)),
             let message = json["msg"]?.string
         else { return }
         let code = json[LogFact.code]?.string.flatMap { Int32($0) }

@@ -79,12 +79,16 @@ struct InPlaceStateTests {
                     guard change({ (data, restored) = (restored, nil) }) else { return false }
                 case .undoExchange:
                     if data != nil {
-                        guard change({ isHeld = true }), change({ (restored, data) = (data, nil) }) else { return false }
+                        guard change({ isHeld = true }), change({ (restored, data) = (data, nil) }) else {
+                            return false
+                        }
                     }
                     guard change({ (data, before) = (before, nil) }) else { return false }
                 case .release:
                     let isWanted = state?.request == request
-                    guard change({ state?.phase = .released }), change({ isHeld = false }), change({ before = nil }), change({ state = nil }) else {
+                    guard change({ state?.phase = .released }), change({ isHeld = false }), change({ before = nil }),
+                        change({ state = nil })
+                    else {
                         return false
                     }
                     if isWanted { return true }
@@ -201,9 +205,11 @@ struct RecoveryLogTests {
         #expect(error.code == .backupSetInvalid && late.endedBeforeTarget)
         #expect(
             error.message == "backup set 20261122-010203F could not be recovered to lsn FF/0: recovery ended before"
-                + " configured recovery target was reached; the last transaction in WAL is of 2026-11-22 04:59:59.25+00")
+                + " configured recovery target was reached; the last transaction in WAL is of 2026-11-22 04:59:59.25+00"
+        )
         let gap = log(
-            "LOG:  restored log file \"000000010000000000000002\" from archive\nFATAL:  WAL ends before end of online backup")
+            "LOG:  restored log file \"000000010000000000000002\" from archive\nFATAL:  WAL ends before end of online backup"
+        )
         #expect(gap.failure(of: "F", target: nil, end: "").code == .fileMissing)
         #expect(gap.failure(of: "F", target: nil, end: "").hint?.contains("000000010000000000000002") == true)
         let early = log("FATAL:  requested recovery stop point is before consistent recovery point")
@@ -221,7 +227,8 @@ struct RecoveryLogTests {
 
 struct InPlaceCheckTests {
     @Test func findsTheProgramByWhatItLeft() throws {
-        let line = #"/usr/lib/postgresql/15/bin/postgres "-D" "/v/data" "--config_file=/v/da ta/postgresql.conf""# + "\n"
+        let line =
+            #"/usr/lib/postgresql/15/bin/postgres "-D" "/v/data" "--config_file=/v/da ta/postgresql.conf""# + "\n"
         #expect(
             ServerProgram(parsing: Array(line.utf8))
                 == ServerProgram(
@@ -232,7 +239,9 @@ struct InPlaceCheckTests {
         let shell = ServerProgram(path: "/bin/sh", arguments: ["-c", "echo one; echo two", "sh"])
         #expect(try shell.setting("any") == "one")
         #expect(try ServerProgram(path: "/bin/false", arguments: ["-D", "x"]).setting("any") == nil)
-        #expect(throws: BackupError.self) { try ServerProgram(path: "/bin/true").require(PostgresVersion(number: 150_000)) }
+        #expect(throws: BackupError.self) {
+            try ServerProgram(path: "/bin/true").require(PostgresVersion(number: 150_000))
+        }
     }
 
     /// Between the last record of the archive and the shutdown lies nothing but the end of a segment.
@@ -316,5 +325,34 @@ struct InPlaceCheckTests {
         var old = server
         old.version = PostgresVersion(number: 140_000)
         #expect(!old.settings("/tmp/x", "").contains { $0.name == "archive_library" })
+    }
+}
+
+struct RestoreDryRunTests {
+    @Test func saysWhatWouldBeAndWritesNothing() async throws {
+        var fixture = try RestoreFixture()
+        defer { fixture.remove() }
+        try await fixture.store()
+        var options = fixture.options
+        options.isDryRun = true
+        let repositories = [Repository(key: 1, store: fixture.store)]
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let workers = WorkerThreads(count: 1)
+        let found = try await RestoreCommand.run(
+            options, repositories: repositories, logger: logger, workers: workers)
+        let report = try #require(found)
+        #expect(!fixture.exists("pg_data"))
+        let json = report.text(asJSON: true)
+        #expect(
+            json.hasPrefix(
+                #"{"backup":{"archive":{"start":"000000010000000000000002","stop":"000000010000000000000002"}"#))
+        #expect(json.contains(#""set":"\#(RestoreFixture.label)""#) && json.contains(#""files":7"#), "\(json)")
+        #expect(report.text(asJSON: false).hasPrefix("restore backup set \(RestoreFixture.label) of repo1 into '"))
+        // What a restore refuses, this refuses too.
+        try fixture.write("pg_data/file", "of somebody")
+        let code = await errorCode {
+            try await RestoreCommand.run(options, repositories: repositories, logger: logger, workers: workers)
+        }
+        #expect(code == .pathNotEmpty)
     }
 }

@@ -159,7 +159,7 @@ struct CommandLineOptionTests {
     }
 
     @Test(arguments: [
-        ("--sta=x info", "it could be 'stanza', 'start-fast'"),
+        ("--sta=x info", "it could be 'stanza', 'start-timeout', 'start-fast'"),
         ("--repo2-retention-f=1 expire", "it could be 'repo2-retention-full-type', 'repo2-retention-full'"),
         ("--compres-type=gz backup", "did you mean 'compress-type'?"), ("bakup", "did you mean 'backup'?"),
         ("--pg-path=/x backup", "add the required index, e.g. pg1-path"),

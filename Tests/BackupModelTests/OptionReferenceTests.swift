@@ -47,7 +47,8 @@ private enum OptionReference {
         + OptionDefinition.restoreAndServer.filter { $0.name.rawValue.hasPrefix("tls-server-") }
     private static let ours = [
         OptionName.inPlace, .logFormat, .progress, .rateLimitDisk, .rateLimitNetwork, .repoS3Sse, .repoS3StorageClass,
-        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency, .startTimeout, .tlsDays, .tlsPath, .tlsServerAllow,
+        .repoStorageDownloadConcurrency, .repoStorageUploadConcurrency, .startTimeout, .tlsDays, .tlsPath,
+        .tlsServerAllow,
     ].compactMap { OptionTable.definition($0).map { "`\($0.displayName(1))`" } }.joined(separator: ", ")
 
     static func page() -> String {

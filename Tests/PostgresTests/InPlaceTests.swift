@@ -30,7 +30,8 @@ extension Restoring {
                 #expect(try server.leftovers() == [])
 
                 let result = try await job(
-                    site, [.init(.inPlace, .flag(true)), .init(.type, .texts(["time"])), .init(.target, .texts([time]))])
+                    site,
+                    [.init(.inPlace, .flag(true)), .init(.type, .texts(["time"])), .init(.target, .texts([time]))])
                 #expect(result.exitCode == 0 && result.end == .completed, "\(result.json)")
                 #expect(result.restored?["set"]?.string == (try site.labels().last))
                 #expect(result.restored?["timeline"]?.integer == 2 && result.restored?["lsn"]?.string != nil)
@@ -47,7 +48,8 @@ extension Restoring {
                 }
                 #expect(
                     try await server.cluster.query(
-                        "SELECT name FROM pg_file_settings WHERE name LIKE 'recovery_target%' OR name = 'restore_command'")
+                        "SELECT name FROM pg_file_settings WHERE name LIKE 'recovery_target%' OR name = 'restore_command'"
+                    )
                         == [])
                 // The new timeline is archived, with the file that tells where it began, and can be backed up.
                 try await server.insert("new")
@@ -90,7 +92,8 @@ extension Restoring {
                     }
                 }
                 // A backup that lacks WAL.
-                let stop = try #require(site.manifest(label).value("backup", "backup-archive-stop")).dropFirst().dropLast()
+                let stop = try #require(site.manifest(label).value("backup", "backup-archive-stop")).dropFirst()
+                    .dropLast()
                 let archive = "\(site.repository)/archive/main"
                 let segment = try #require(files(under: archive).first { $0.contains(stop) })
                 try await asServerUser("/bin/mv", ["\(archive)/\(segment)", site.scratch.subpath("aside")])
@@ -99,16 +102,15 @@ extension Restoring {
                 try await asServerUser("/bin/mv", [site.scratch.subpath("aside"), "\(archive)/\(segment)"])
 
                 // Names that are others'.
-                for name in ["before", "hold", "restore/x", "restoring"] {
+                for (name, make, code) in [
+                    ("before", "mkdir", 40), ("restore", "mkdir", 40), ("restoring", "touch", 29),
+                ] as [(String, String, Int32)] {
                     let path = "\(server.data).\(name)"
-                    if name.contains("/") || name == "before" {
-                        try await asServerUser("/bin/mkdir", ["-p", name == "before" ? path : "\(server.data).restore"])
-                    }
-                    if name != "before", name != "hold" { try await asServerUser("/bin/sh", ["-c", "echo x > '\(path)'"]) }
-                    if name == "hold" { continue }
-                    let result = try await server.restore([], expecting: name == "restoring" ? 29 : 40)
-                    #expect(result.log.contains(server.data), "\(name): \(result)")
-                    try await asServerUser("/bin/rm", ["-r", "\(server.data).\(name.prefix { $0 != "/" })"])
+                    let fill = name == "restore" ? "touch '\(path)/file'" : "true"
+                    try await asServerUser("/bin/sh", ["-c", "\(make) '\(path)' && \(fill)"])
+                    let result = try await server.restore([], expecting: code)
+                    #expect(result.log.contains(path), "\(name): \(result)")
+                    try await asServerUser("/bin/rm", ["-r", path])
                 }
                 try await server.cluster.createTablespace("other")
                 try await site.backup()
@@ -153,7 +155,8 @@ extension Restoring {
                 let result = try await server.restore(["--type=time", "--target=\(time)"])
                 #expect(result.log.contains("no transaction as late as the target"), "\(result)")
                 #expect(try await server.rows() == ["first", "kept"])
-                #expect(try await server.cluster.value("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 8, 1)") == "2")
+                #expect(
+                    try await server.cluster.value("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 8, 1)") == "2")
                 // Where WAL is missing before the server was stopped, the end is not the end of all.
                 try await server.insert("more")
                 try await server.site.archive()
@@ -195,7 +198,9 @@ extension Restoring {
             }
         }
 
-        @Test("without a supervisor the server goes on", .enabled(if: Majors.runsAll, "takes two minutes"), arguments: [15])
+        @Test(
+            "without a supervisor the server goes on", .enabled(if: Majors.runsAll, "takes two minutes"),
+            arguments: [15])
         func noSupervisor(major: Int) async throws {
             try await withSite(major) { site in
                 try await site.write(10)
@@ -231,7 +236,8 @@ extension Restoring {
                 let data = server.data
                 try await asServerUser("/bin/sh", ["-c", "echo back > '\(data).hold'"])
                 try await waitFor("the supervisor") { exists("\(data).held") }
-                let steps = "mv \(data) \(data).restore && mv \(data).before \(data) && rm \(data).restoring \(data).hold"
+                let steps =
+                    "mv \(data) \(data).restore && mv \(data).before \(data) && rm \(data).restoring \(data).hold"
                 try await asServerUser("/bin/sh", ["-c", steps])
                 try server.setBrake(false)
                 try await server.waitUntilUp()

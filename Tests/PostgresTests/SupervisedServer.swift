@@ -41,7 +41,9 @@ struct SupervisedServer: Sendable {
     /// When the postmaster was started, and which rows there are.
     func started() async throws -> String { try await cluster.value("SELECT pg_postmaster_start_time()") }
 
-    func rows() async throws -> [String] { try await cluster.query("SELECT name FROM mark ORDER BY name").map { $0[0] } }
+    func rows() async throws -> [String] {
+        try await cluster.query("SELECT name FROM mark ORDER BY name").map { $0[0] }
+    }
 
     func insert(_ names: String...) async throws {
         for name in names { try await cluster.query("INSERT INTO mark VALUES ('\(name)')") }
@@ -84,7 +86,8 @@ extension SupervisedServer {
     /// The one of the operator's pods, as it is in the operator's source: to link the operator is not for these tests.
     fileprivate static func startScript() throws -> String {
         let path = "../../../Sources/BackupOperator/Objects/PatroniConfiguration.swift"
-        let source = try String(contentsOf: URL(filePath: #filePath).appending(path: path).standardizedFileURL, encoding: .utf8)
+        let source = try String(
+            contentsOf: URL(filePath: #filePath).appending(path: path).standardizedFileURL, encoding: .utf8)
         let mark = "    static let start = \"\"\"\n"
         guard let start = source.range(of: mark), let end = source[start.upperBound...].range(of: "\n        \"\"\"\n")
         else { throw TestSupportError("the script is not where it was") }

@@ -34,8 +34,9 @@ package struct RestoreCommand: Sendable {
             return try await withTaskExecutorPreference(workers) { try await restore.run() }
         }
         let options = try RestoreOptions(configuration)
-        guard let plan = try await Self.run(
-            options, repositories: repositories, logger: logger, workers: workers, progress: progress)
+        guard
+            let plan = try await Self.run(
+                options, repositories: repositories, logger: logger, workers: workers, progress: progress)
         else { return }
         print(plan.text(asJSON: configuration.string(.output) == "json"))
     }

@@ -115,7 +115,8 @@ package struct RestoreReport: Sendable, Equatable {
                 + " \(SizeText.bytes(size)); recover to \(recovers)"
         ]
         switch method {
-        case .copy?: lines.append("in place: a copy beside the present directory, which is kept until the new one is up")
+        case .copy?:
+            lines.append("in place: a copy beside the present directory, which is kept until the new one is up")
         case .delta?: lines.append("in place: in the present directory, of which nothing is kept")
         case nil: break
         }

@@ -119,7 +119,8 @@ extension ClusterObjects {
             ],
             // A database that recovers for hours is alive.
             "livenessProbe": [
-                "exec": ["command": ["bash", "-c", .text(PatroniConfiguration.isAlive)]], "periodSeconds": 5, "timeoutSeconds": 4,
+                "exec": ["command": ["bash", "-c", .text(PatroniConfiguration.isAlive)]], "periodSeconds": 5,
+                "timeoutSeconds": 4,
                 "failureThreshold": 4, "initialDelaySeconds": 3,
                 // A primary that hangs must be gone before another writes for long.
                 "terminationGracePeriodSeconds": 5,

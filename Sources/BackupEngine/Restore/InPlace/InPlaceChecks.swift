@@ -11,7 +11,8 @@ enum InPlaceChecks {
         let paths = request.paths
         guard geteuid() != 0 else {
             throw BackupError(
-                .hostInvalid, "a restore in place cannot be made by root: PostgreSQL, which recovers, refuses to run so",
+                .hostInvalid,
+                "a restore in place cannot be made by root: PostgreSQL, which recovers, refuses to run so",
                 hint: "run it as the user that runs PostgreSQL")
         }
         // What a killed run has moved away was looked at by that run.

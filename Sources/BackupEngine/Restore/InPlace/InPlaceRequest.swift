@@ -28,11 +28,14 @@ struct InPlaceRequest: Sendable {
         method = options.delta ? .delta : .copy
         if method == .copy {
             guard !options.linkAll, options.linkMap.isEmpty else {
-                throw Self.refused("link-all or link-map", "beside the old directory there is no place for links; with --delta they are taken")
+                throw Self.refused(
+                    "link-all or link-map",
+                    "beside the old directory there is no place for links; with --delta they are taken")
             }
             guard options.tablespaceMap.isEmpty, options.tablespaceMapAll == nil else {
                 throw Self.refused(
-                    "tablespace-map", "beside the old directory there is no place for tablespaces; with --delta they are taken")
+                    "tablespace-map",
+                    "beside the old directory there is no place for tablespaces; with --delta they are taken")
             }
             // Only of an interrupted run there is anything to compare with.
             options.force = false

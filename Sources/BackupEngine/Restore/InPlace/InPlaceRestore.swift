@@ -71,7 +71,8 @@ struct InPlaceRestore: Sendable {
             guard let state = InPlaceState(bytes) else {
                 throw BackupError(
                     .format, "'\(paths.state)' is not what a restore in place writes there",
-                    hint: "look whether '\(paths.data)' or '\(paths.before)' is the wanted data directory, and remove it")
+                    hint:
+                        "look whether '\(paths.data)' or '\(paths.before)' is the wanted data directory, and remove it")
             }
             situation.state = state
         }

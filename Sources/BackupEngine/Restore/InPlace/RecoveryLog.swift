@@ -47,8 +47,10 @@ struct RecoveryLog: Sendable, Equatable {
             redoEnd = text.dropFirst("redo done at ".count).split(separator: " ").first.flatMap { LSN($0) }
         }
         if text.hasPrefix("database system is ready to accept connections") { isReady = true }
-        return ["starting ", "recovery stopping ", "redo done ", "selected new timeline ", "consistent recovery state "]
-            .contains { text.hasPrefix($0) }
+        return [
+            "starting ", "recovery stopping ", "redo done ", "selected new timeline ", "consistent recovery state ",
+        ]
+        .contains { text.hasPrefix($0) }
     }
 
     /// All WAL was replayed, and the target did not come.
@@ -68,7 +70,9 @@ struct RecoveryLog: Sendable, Equatable {
         if endedBeforeTarget {
             return BackupError(
                 .backupSetInvalid, "\(what): \(said)\(last)",
-                hint: "choose an earlier target; 'verify' tells up to when recovery is possible, and whether WAL is missing")
+                hint:
+                    "choose an earlier target; 'verify' tells up to when recovery is possible, and whether WAL is missing"
+            )
         }
         if said.hasPrefix("requested recovery stop point is before consistent recovery point") {
             return BackupError(.backupSetInvalid, "\(what): \(said)", hint: "choose a later target or an older set")

@@ -55,7 +55,8 @@ struct ServerProgram: Sendable, Equatable {
         guard found == version.description else {
             throw BackupError(
                 .versionNotSupported,
-                "'\(path)' is of PostgreSQL \(found.isEmpty ? "an unknown version" : String(found)), but the backup of \(version)")
+                "'\(path)' is of PostgreSQL \(found.isEmpty ? "an unknown version" : String(found)), but the backup of \(version)"
+            )
         }
     }
 

@@ -56,7 +56,8 @@ extension OptionDefinition {
             flags: [.negatable],
             summary: "back up a running server; --no-online copies one that is stopped"),
         OptionDefinition(
-            .output, .enumeration, .commandLine, [.expire, .info, .job, .manifest, .repoLs, .restore, .verify, .version],
+            .output, .enumeration, .commandLine,
+            [.expire, .info, .job, .manifest, .repoLs, .restore, .verify, .version],
             default: "text", allowed: ["text", "json"],
             overrides: [
                 OptionOverride([.restore], dependency: Dependency(.dryRun, in: ["y"])),
