@@ -69,7 +69,8 @@ import Testing
                     try await eventually("the rest goes") {
                         try await client.find(.statefulSets, namespace: "demo", name: "pg") == nil
                     }
-                    #expect(Self.content(try await client.get(type, namespace: "demo", name: name)) == Self.content(theirs))
+                    #expect(
+                        Self.content(try await client.get(type, namespace: "demo", name: name)) == Self.content(theirs))
                     return
                 }
                 #expect(try await client.find(.deployments, namespace: "demo", name: "pg-repo-host") == nil)

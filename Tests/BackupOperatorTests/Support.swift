@@ -65,7 +65,7 @@ final class Scene: ClusterAgents {
         let client = try client("setup")
         for (type, hasStatus) in [
             (StackGres.clusters, true), (StackGres.backups, false), (StackGres.storages, false),
-            (Percona.clusters, true), (Percona.backups, true),
+            (Percona.clusters, true), (Percona.backups, true), (Percona.restores, true),
         ] {
             var definition = KubernetesObject(.customResourceDefinitions, name: "\(type.plural).\(type.group)")
             var version: ServiceJSON = ["name": .text(type.version), "served": true, "storage": true]

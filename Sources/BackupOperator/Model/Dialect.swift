@@ -22,6 +22,20 @@ package protocol Dialect: Sendable {
     func backup(_ object: KubernetesObject) -> any BackupManifest
     /// A backup that is due by a schedule. Those of one time have one name: to make it twice is impossible.
     func scheduledBackup(of cluster: any ClusterManifest, _ due: SchedulePlan.Due) -> KubernetesObject
+
+    /// Restores into clusters that are there; nil where a dialect has none.
+    var restores: ResourceType? { get }
+    func restore(_ object: KubernetesObject) -> (any RestoreManifest)?
+    /// A full backup of what was restored.
+    func backup(after restore: any RestoreManifest) -> KubernetesObject
+}
+
+extension Dialect {
+    package var restores: ResourceType? { nil }
+    package func restore(_ object: KubernetesObject) -> (any RestoreManifest)? { nil }
+    package func backup(after restore: any RestoreManifest) -> KubernetesObject {
+        KubernetesObject(backups, namespace: restore.object.namespace, name: "\(restore.object.name)-after")
+    }
 }
 
 extension Dialect {

@@ -218,7 +218,9 @@ package struct ClusterObjects: Sendable {
             leader["spec"] = ["type": "ClusterIP", "ports": [port]]
             services.append(leader)
             primarySpec["selector"] = .object(
-                selector.merging(["role": PodNames.primaryRole(cluster.major)]) { _, last in last }.mapValues { .text($0) })
+                selector.merging(["role": PodNames.primaryRole(cluster.major)]) { _, last in last }.mapValues {
+                    .text($0)
+                })
         }
         primary["spec"] = primarySpec
         services.append(primary)

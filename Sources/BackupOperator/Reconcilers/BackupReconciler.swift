@@ -206,7 +206,7 @@ struct BackupReconciler {
         return nil
     }
 
-    private static func failure(_ pod: KubernetesObject) -> String? {
+    static func failure(_ pod: KubernetesObject) -> String? {
         if let error = result(pod)?.error { return error.message + (error.hint.map { "; \($0)" } ?? "") }
         for status in pod["status", "containerStatuses"]?.elements ?? [] {
             if let text = status[["state", "terminated", "message"]]?.string, !text.isEmpty {

@@ -43,6 +43,10 @@ struct ClusterReconciler {
         }
         if wanted.isPaused { return .done }
         var trouble: KubernetesError?
+        // The other members would follow what is given up.
+        if context.restores(of: key, dialect).contains(where: { $0.stage.isAlone }) {
+            wanted.instances = min(wanted.instances, 1)
+        }
 
         var seen = observation(cluster, dialect, wanted)
         // Numbers and paths are written down before anything is made with them.

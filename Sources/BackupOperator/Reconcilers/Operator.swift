@@ -94,6 +94,9 @@ package final class Operator: Sendable {
             case .backup(let type, let backup):
                 guard let dialect = context.dialect(type) else { return .done }
                 return try await BackupReconciler(context: context, dialect: dialect, key: backup).reconcile()
+            case .restore(let type, let restore):
+                guard let dialect = context.dialect(type) else { return .done }
+                return try await RestoreReconciler(context: context, dialect: dialect, key: restore).reconcile()
             }
         } catch {
             // What it was about has gone meanwhile.
@@ -111,14 +114,14 @@ package final class Operator: Sendable {
     private static func object(_ key: WorkKey, _ context: OperatorContext) -> KubernetesObject? {
         switch key {
         case .cluster(let key): context.cluster(key)?.object
-        case .backup(let type, let key): context.caches.cache(of: type)?[key]
+        case .backup(let type, let key), .restore(let type, let key): context.caches.cache(of: type)?[key]
         }
     }
 
     private static func described(_ key: WorkKey) -> String {
         switch key {
         case .cluster(let key): "cluster '\(key)'"
-        case .backup(let type, let key): "\(type.kind) '\(key)'"
+        case .backup(let type, let key), .restore(let type, let key): "\(type.kind) '\(key)'"
         }
     }
 
@@ -130,6 +133,10 @@ package final class Operator: Sendable {
         if let known = context.dialect(type) {
             if type == known.dialect.clusters {
                 clusterChanged(change, context)
+            } else if type == known.dialect.restores {
+                queue.add(.restore(type, change.key))
+                guard let restore = (change.new ?? change.old).flatMap({ known.dialect.restore($0) }) else { return }
+                queue.add(.cluster(restore.cluster))
             } else {
                 backupChanged(change, known, context)
             }
@@ -185,6 +192,10 @@ package final class Operator: Sendable {
             let key = ObjectKey(namespace: object.namespace, name: owner.name)
             if let known = context.caches.dialects.first(where: { $0.dialect.backups.kind == owner.kind }) {
                 context.queue.add(.backup(known.dialect.backups, key))
+            } else if let type = context.caches.dialects.lazy.compactMap(\.dialect.restores).first(where: {
+                $0.kind == owner.kind
+            }) {
+                context.queue.add(.restore(type, key))
             } else if owner.kind == "Job", let job = context.caches.jobs[key] {
                 backupOf(job, context)
             }

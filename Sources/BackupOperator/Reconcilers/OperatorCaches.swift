@@ -57,7 +57,7 @@ package final class OperatorCaches: Sendable {
         self.dialects = dialects.map { dialect in
             DialectCaches(
                 dialect: dialect, clusters: caches(dialect.clusters), backups: caches(dialect.backups),
-                references: dialect.references.map { caches($0) })
+                restores: dialect.restores.map { caches($0) }, references: dialect.references.map { caches($0) })
         }
         secrets = metadata(.secrets, [])
         statefulSets = caches(.statefulSets, ours, withoutContent)
@@ -74,7 +74,7 @@ package final class OperatorCaches: Sendable {
     }
 
     var all: [CacheSet] {
-        dialects.flatMap { [$0.clusters, $0.backups] + $0.references } + [
+        dialects.flatMap { [$0.clusters, $0.backups] + ($0.restores.map { [$0] } ?? []) + $0.references } + [
             secrets, statefulSets, deployments, jobs, pods, configMaps, claims, services, endpoints, accounts, roles,
             roleBindings,
         ]
@@ -100,7 +100,10 @@ package struct DialectCaches: Sendable {
     package let dialect: any Dialect
     let clusters: CacheSet
     let backups: CacheSet
+    let restores: CacheSet?
     let references: [CacheSet]
+
+    func restore(_ key: ObjectKey) -> (any RestoreManifest)? { restores?[key].flatMap { dialect.restore($0) } }
 
     func cluster(_ key: ObjectKey) -> (any ClusterManifest)? { clusters[key].map { dialect.cluster($0) } }
     func backup(_ key: ObjectKey) -> (any BackupManifest)? { backups[key].map { dialect.backup($0) } }

@@ -80,7 +80,15 @@ final class OperatorContext: Sendable {
 
     /// The dialect of a type.
     func dialect(_ type: ResourceType) -> DialectCaches? {
-        caches.dialects.first { $0.dialect.clusters == type || $0.dialect.backups == type }
+        caches.dialects.first {
+            $0.dialect.clusters == type || $0.dialect.backups == type || $0.dialect.restores == type
+        }
+    }
+
+    /// Those that are at work on a cluster.
+    func restores(of cluster: ObjectKey, _ dialect: DialectCaches) -> [any RestoreManifest] {
+        (dialect.restores?.objects(namespace: cluster.namespace) ?? []).compactMap { dialect.dialect.restore($0) }
+            .filter { $0.cluster == cluster && $0.isActive }
     }
 
     /// The dialects that have a cluster of a name; the objects of two would be the same, so that the older one counts.
@@ -109,4 +117,5 @@ final class OperatorContext: Sendable {
 package enum WorkKey: Hashable, Sendable {
     case cluster(ObjectKey)
     case backup(ResourceType, ObjectKey)
+    case restore(ResourceType, ObjectKey)
 }

@@ -7,6 +7,8 @@ package enum Percona {
     package static let clusters = ResourceType(group, "v2", "perconapgclusters", kind: "PerconaPGCluster")
     package static let backups = ResourceType(group, "v2", "perconapgbackups", kind: "PerconaPGBackup")
 
+    package static let restores = ResourceType(group, "v2", "perconapgrestores", kind: "PerconaPGRestore")
+
     /// Before labels of all that belongs to a cluster.
     static let label = "postgres-operator.crunchydata.com"
     /// Of the Deployment of the original operator.

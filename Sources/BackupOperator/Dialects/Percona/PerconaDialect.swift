@@ -17,6 +17,21 @@ package struct PerconaDialect: Dialect {
     package func cluster(_ object: KubernetesObject) -> any ClusterManifest { PerconaCluster(object) }
     package func backup(_ object: KubernetesObject) -> any BackupManifest { PerconaBackup(object) }
 
+    package var restores: ResourceType? { Percona.restores }
+    package func restore(_ object: KubernetesObject) -> (any RestoreManifest)? { PerconaRestore(object) }
+
+    package func backup(after restore: any RestoreManifest) -> KubernetesObject {
+        var backup = KubernetesObject(
+            Percona.backups, namespace: restore.object.namespace,
+            name: "\(OperatorNames.shortened(restore.object.name, to: 57))-after")
+        backup.labels = [OperatorNames.cluster: restore.cluster.name]
+        backup["spec"] = [
+            "pgCluster": .text(restore.cluster.name), "repoName": restore.object["spec", "repoName"] ?? "",
+            "options": ["--type=full"],
+        ]
+        return backup
+    }
+
     package func scheduledBackup(of cluster: any ClusterManifest, _ due: SchedulePlan.Due) -> KubernetesObject {
         PerconaBackup.scheduled(of: cluster.object, due)
     }
