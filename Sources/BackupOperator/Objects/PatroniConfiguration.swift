@@ -15,6 +15,8 @@ struct PatroniConfiguration {
     /// the answer repeats what the hold says, and nothing is touched or started until the hold is gone. It ends as
     /// Patroni ends.
     ///
+    /// How far the old server had come is forgotten once it was replaced: Patroni promotes no member that is behind that.
+    ///
     /// Before Patroni starts: it gives up a directory that a restore or a copy has not filled, since a file that tells the
     /// system's identifier is written last. A restore goes on in it; a copy begins anew. Nothing else is removed.
     static let start = """
@@ -24,6 +26,22 @@ struct PatroniConfiguration {
         ends=
         trap 'ends=1; [ -z "$child" ] || kill -TERM "$child"' TERM INT
         pause() { sleep 1 & wait "$!"; }
+        forget() {
+            python3 -c '
+        import json, os, ssl, urllib.request
+        account = "/var/run/secrets/kubernetes.io/serviceaccount/"
+        own = json.load(open("\(directory)/patroni.yml"))
+        host = os.environ["KUBERNETES_SERVICE_HOST"]
+        place = (("[%s]" if ":" in host else "%s") % host, os.environ["KUBERNETES_SERVICE_PORT"])
+        path = "/api/v1/namespaces/%s/endpoints/%s" % (own["kubernetes"]["namespace"], own["scope"])
+        change = json.dumps({"metadata": {"annotations": {"optime": None}}}).encode()
+        request = urllib.request.Request("https://%s:%s" % place + path, change, method="PATCH", headers={
+            "Authorization": "Bearer " + open(account + "token").read().strip(),
+            "Content-Type": "application/merge-patch+json"})
+        context = ssl.create_default_context(cafile=account + "ca.crt")
+        urllib.request.urlopen(request, context=context, timeout=10)
+        '
+        }
         while :; do
             while [ -e "$hold" ]; do
                 [ -z "$ends" ] || exit 0
@@ -31,6 +49,9 @@ struct PatroniConfiguration {
                 pause
             done
             rm -f "$held" "$held.new"
+            if [ -n "$KUBERNETES_SERVICE_HOST" ] && grep -qs '"phase":"released"' "$PGDATA.restoring"; then
+                until [ -n "$ends" ] || forget; do pause; done
+            fi
             rm -rf "$PGDATA.failed"
             if [ -e "$PGDATA/global/pg_control" ]; then
                 rm -rf "$PGDATA.partial"
