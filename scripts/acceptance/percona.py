@@ -3,10 +3,12 @@
 import base64
 import json
 import os
+import re
+import subprocess
 import time
 
 from acceptance.stage import (
-    BUCKET, REGION, ROOT, Failed, apply, eventually, get, in_client, kubectl, note, shown, sql, stored)
+    BUCKET, REGION, ROOT, Failed, apply, eventually, get, in_client, kubectl, log, note, shown, sql, stored)
 
 NAME = "demo"
 
@@ -238,4 +240,22 @@ def guarded(options):
     note("the cluster is gone, and its repository is not")
 
 
-SCENARIOS = [percona, wrong, in_place, several, guarded]
+def percona_guide(options):
+    """Every command of docs/kubernetes-percona.md, in its order."""
+    with open(os.path.join(ROOT, "docs", "kubernetes-percona.md")) as file:
+        code = re.findall(r"```sh run\n(.*?)```", file.read(), re.S)
+    if len(code) < 4:
+        raise Failed(f"docs/kubernetes-percona.md has {len(code)} commands")
+    for text in code:
+        start = time.monotonic()
+        done = subprocess.run(["bash", "-eo", "pipefail", "-c", text], capture_output=True, text=True)
+        note(f"{time.monotonic() - start:.1f} s: … {text.strip().splitlines()[-1][:100]}")
+        for line in done.stdout.rstrip().splitlines()[-12:]:
+            log.append("         " + line)
+        if done.returncode != 0:
+            raise Failed(f"{text.strip()[:200]}: {done.stdout} {done.stderr}")
+        if "count(*) from items" in text and done.stdout.strip().splitlines()[-1] != "100":
+            raise Failed(f"the restored table has {done.stdout.strip()} rows, not 100")
+
+
+SCENARIOS = [percona, wrong, in_place, several, guarded, percona_guide]
