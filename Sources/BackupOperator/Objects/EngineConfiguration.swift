@@ -53,6 +53,9 @@ struct EngineConfiguration {
     /// Of pods that have an agent do something: they know no repository.
     func jobText() -> String {
         var lines = common() + ["lock-path=/tmp/lock", "spool-path=/tmp/spool"]
+        // A repository can only be named that is known of; where it is, is for the agent to know.
+        let keys = cluster.repositories.map(\.key) + cluster.faultyRepositories.map(\.key)
+        lines += Set(keys).sorted().map { "repo\($0)-local=y" }
         var hosts: [String] = []
         for number in 0..<max(1, cluster.instances) {
             let prefix = "pg\(number + 1)"
