@@ -112,7 +112,7 @@ import Testing
                     return status["state"] == "ready" && repository?["bound"] == true
                         && repository?["volume"] == "pv-pg-repo1" && repository?["stanzaCreated"] == true
                         && repository?["replicaCreateBackupComplete"] == true
-                        && repository?[["lastBackup", "name"]] == "c-incr"
+                        && ["a-full", "b-diff", "c-incr"].contains(repository?[["lastBackup", "name"]]?.string)
                 }
                 for type in [
                     "Ready", "RepositoryReady", "PGBackRestRepoHostReady", "PGBackRestReplicaRepoReady",

@@ -85,7 +85,8 @@ package struct ClusterObjects: Sendable {
 
     func filesSecret(_ files: [String: [UInt8]]) -> WantedObject {
         var secret = object(.secrets, Self.filesName(name), .configuration)
-        secret["data"] = .object(files.mapValues { .text(Base64.encode($0)) })
+        // An empty member would be a field of ours by itself.
+        if !files.isEmpty { secret["data"] = .object(files.mapValues { .text(Base64.encode($0)) }) }
         return WantedObject(type: .secrets, object: secret)
     }
 

@@ -115,9 +115,10 @@ struct ClusterRemoval {
             if present.isBeingDeleted { continue }
             try await context.client.delete(
                 type, namespace: key.namespace, name: name,
-                DeleteOptions(propagation: .foreground, uid: present.uid))
+                DeleteOptions(propagation: .background, uid: present.uid))
         }
-        if isRunning { return .again(after: pause) }
+        let pods = context.pods(of: key, .database) + context.pods(of: key, .repositoryHost)
+        if isRunning || !pods.isEmpty { return .again(after: pause) }
         let claims = context.caches.claims.objects(
             namespace: key.namespace, [.equals(OperatorNames.cluster, key.name)])
         for claim in claims where !claim.isBeingDeleted {
