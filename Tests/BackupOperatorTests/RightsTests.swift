@@ -116,6 +116,13 @@ import Testing
                     try await eventually("a backup is deleted") {
                         try await client.find(StackGres.backups, namespace: "demo", name: name) == nil
                     }
+                    // None that is due meanwhile must hold the next up.
+                    try await scene.cluster(client, schedule: nil)
+                    try await eventually("nothing runs") {
+                        let cluster = try await client.get(StackGres.clusters, namespace: "demo", name: "pg")
+                        let told = cluster["status", "permafrost", "repositories"]?.elements.first
+                        return try await scene.backups(client).allSatisfy(\.isFinished) && told?["schedule"] == nil
+                    }
                 }
                 // One that is deleted while its Job runs, for which nobody is there.
                 var backup = KubernetesObject(StackGres.backups, namespace: "demo", name: "cut")

@@ -100,12 +100,12 @@ def sql(text, cluster="pg", namespace="demo"):
         "-n", namespace, "exec", pod, "-c", "patroni", "--", "psql", "-X", "-U", "postgres", "-Atqc", text).strip()
 
 
-def stored(path):
-    """Keys in the bucket under a path."""
+def stored(path, bucket=BUCKET):
+    """Keys in a bucket under a path."""
     code = (
         "import boto3,sys;s=boto3.client('s3',region_name='%s',endpoint_url='https://s3.%s.amazonaws.com');"
         "p=s.get_paginator('list_objects_v2').paginate(Bucket='%s',Prefix=sys.argv[1]);"
-        "print('\\n'.join(o['Key'] for q in p for o in q.get('Contents',[])))" % (REGION, REGION, BUCKET))
+        "print('\\n'.join(o['Key'] for q in p for o in q.get('Contents',[])))" % (REGION, REGION, bucket))
     return kubectl("-n", "store", "exec", "client", "--", "python3", "-c", code, path).split()
 
 
