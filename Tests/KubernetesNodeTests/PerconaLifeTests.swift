@@ -14,6 +14,7 @@ struct PerconaLifeTests {
     private static let clusters = ResourceType(
         "pgv2.percona.com", "v2", "perconapgclusters", kind: "PerconaPGCluster")
     private static let backups = ResourceType("pgv2.percona.com", "v2", "perconapgbackups", kind: "PerconaPGBackup")
+    private static let restores = ResourceType("pgv2.percona.com", "v2", "perconapgrestores", kind: "PerconaPGRestore")
 
     @Test func volumeAndStore() async throws {
         try await withScratch { scratch in
@@ -96,7 +97,7 @@ struct PerconaLifeTests {
     // MARK: What is asked for
 
     private func define(_ cluster: TestCluster) async throws {
-        for type in [Self.clusters, Self.backups] {
+        for type in [Self.clusters, Self.backups, Self.restores] {
             try await cluster.create(
                 .customResourceDefinitions,
                 #"""

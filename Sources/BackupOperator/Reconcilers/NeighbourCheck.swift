@@ -18,10 +18,21 @@ package struct NeighbourCheck: Sendable {
     /// - Throws: `.config` with what was found, or that no resource is defined.
     package func run() async throws(BackupError) -> [any Dialect] {
         var known: [any Dialect] = []
+        var missing: ResourceType?
         do throws(KubernetesError) {
-            for dialect in Self.dialects where try await isServed(dialect.clusters) { known.append(dialect) }
+            for dialect in Self.dialects where try await isServed(dialect.clusters) {
+                known.append(dialect)
+                for type in [dialect.backups] + dialect.references + (dialect.restores.map { [$0] } ?? []) {
+                    if try await !isServed(type) { missing = type }
+                }
+            }
         } catch {
             throw error.error
+        }
+        if let missing {
+            throw BackupError(
+                .config, "the cluster does not know '\(missing)', which belongs to definitions that it knows",
+                hint: "apply all definitions: 'kubectl apply --server-side -k deploy/crds'")
         }
         guard !known.isEmpty else {
             let names = Self.dialects.map { "'\($0.clusters)'" }.joined(separator: " nor ")
