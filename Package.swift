@@ -226,7 +226,8 @@ let package = Package(
                 "BackupModel", "HTTP", "KubernetesClient", "KubernetesTestNode", "KubernetesTestServer",
                 "RepositoryStorage", "TestSupport",
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["TestSupport"]),
+        .testTarget(
+            name: "CommandLineTests", dependencies: ["HTTP", "KubernetesClient", "KubernetesTestServer", "TestSupport"]),
         .testTarget(
             name: "PostgresTests",
             dependencies: [

@@ -5,6 +5,11 @@ package enum ProgramVersion {
         programPath.split(separator: "/").last == "pgbackrest"
     }
 
+    /// Whether kubectl runs the program as its plugin.
+    package static func isKubectlPlugin(_ programPath: String) -> Bool {
+        programPath.split(separator: "/").last == "kubectl-permafrost"
+    }
+
     /// That of the program which we were called as.
     package static func number(calledAs programPath: String) -> String {
         isPgBackRest(programPath) ? pgBackRest : number

@@ -164,7 +164,7 @@ struct CommandRun {
             try await OperatorRun(configuration, logger).run()
         case .server, .agent:
             try await ServerRun(configuration, logger, hangUp).run()
-        case .completion, .help, .job, .serverPing, .tls, .version:
+        case .completion, .help, .job, .kubectl, .serverPing, .tls, .version:
             throw BackupError(
                 .featureNotSupported,
                 "command '\(configuration.command.rawValue)' works on no repository")

@@ -18,6 +18,8 @@ struct Program {
 
     private static func run() async -> Int32 {
         let arguments = CommandLine.arguments
+        // Its options are others, and so is where it looks for them.
+        if let words = KubectlRun.words(of: arguments) { return await KubectlRun.execute(words) }
         let programPath = ProgramPath.ofThisProcess(calledAs: arguments.first ?? "permafrost")
         let configuration: Configuration
         do throws(BackupError) {

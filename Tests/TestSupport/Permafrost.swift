@@ -25,7 +25,8 @@ package struct Permafrost: BackupTool {
 }
 
 /// Our programs, laid out as they are installed in a place that the server user can reach (a checkout may lie in a
-/// home directory that it cannot enter): `bin/permafrost`, `bin/pgbackrest` (a link to it), `libexec/permafrost/permafrost`.
+/// home directory that it cannot enter): `bin/permafrost`, `bin/pgbackrest` and `bin/kubectl-permafrost`
+/// (links to it), `libexec/permafrost/permafrost`.
 ///
 /// They come, in this order, from `PERMAFROST_BIN` (the path of a `permafrost` in `bin`, or of the program itself),
 /// from `bin/permafrost` of the package, and from the directory that `swift build` or this test run writes to.
@@ -54,7 +55,9 @@ package struct PermafrostPrograms: Sendable {
         }
         try files.copyItem(atPath: source.launcher, toPath: "\(target)/bin/permafrost")
         try files.copyItem(atPath: source.program, toPath: "\(target)/libexec/permafrost/permafrost")
-        try files.createSymbolicLink(atPath: "\(target)/bin/pgbackrest", withDestinationPath: "permafrost")
+        for link in ["pgbackrest", "kubectl-permafrost"] {
+            try files.createSymbolicLink(atPath: "\(target)/bin/\(link)", withDestinationPath: "permafrost")
+        }
         for path in [
             "", "/bin", "/libexec", "/libexec/permafrost", "/bin/permafrost", "/libexec/permafrost/permafrost",
         ] {

@@ -13,6 +13,8 @@ package enum Command: String, CaseIterable, Sendable {
     case info
     /// Ours.
     case job
+    /// Ours: kubectl's plugin, with options of its own.
+    case kubectl
     /// Ours.
     case kubernetesOperator = "operator"
     case manifest

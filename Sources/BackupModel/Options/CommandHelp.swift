@@ -19,6 +19,7 @@ extension Command {
         case .repoRm: "remove a file from a repository"
         case .restore: "restore a database cluster"
         case .agent: "run commands for other hosts"
+        case .kubectl: "see, back up and restore clusters on Kubernetes"
         case .kubernetesOperator: "look after PostgreSQL and its backups on Kubernetes"
         case .server: "serve repositories to other hosts"
         case .serverPing: "check that a server answers"
@@ -41,6 +42,7 @@ extension Command {
         case .completion: " bash|zsh|fish"
         case .help: " [COMMAND [OPTION]]"
         case .job: " COMMAND | list | show ID | follow ID | cancel ID"
+        case .kubectl: " status | backup | restore [options]"
         case .repoGet, .repoPut, .repoRm: " FILE"
         case .repoLs: " [PATH]"
         case .serverPing: " [HOST]"
@@ -131,6 +133,10 @@ extension Command {
                 + "and stanza-upgrade commands run here, and what they ask for by the job command, as processes with the "
                 + "configuration of this host. Runs until "
                 + "SIGTERM or SIGINT, which jobs survive; SIGHUP makes it read its configuration and certificates again."
+        case .kubectl:
+            "The same as 'kubectl permafrost', for which the program is called kubectl-permafrost. Its options are "
+                + "its own: 'permafrost kubectl --help' lists them. Where the cluster is, and in which namespace, the "
+                + "configuration of kubectl says."
         case .kubernetesOperator:
             "Keeps clusters, repositories and backups as SGCluster, SGObjectStorage and SGBackup objects say, in all "
                 + "namespaces or in those of --watch-namespaces. The API server is found as kubectl finds it: by KUBECONFIG, "

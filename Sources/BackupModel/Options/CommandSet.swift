@@ -37,6 +37,9 @@ package struct CommandSet: OptionSet, Sendable {
 
     package static let kubernetesOperator = CommandSet(rawValue: 1 << 27)
 
+    /// Has options of its own, and none of the table.
+    package static let kubectl = CommandSet(rawValue: 1 << 28)
+
     package static let all = CommandSet(rawValue: 1 << 28 - 1)
     /// Those that read the configuration.
     package static let running = all.subtracting([.completion, .help, .tls, .version])
@@ -77,6 +80,7 @@ extension Command {
         case .help: .help
         case .info: .info
         case .job: .job
+        case .kubectl: .kubectl
         case .kubernetesOperator: .kubernetesOperator
         case .manifest: .manifest
         case .repoGet: .repoGet

@@ -1,6 +1,6 @@
 /// The text of `help`, for 80 columns.
 package enum Help {
-    static let width = 80
+    package static let width = 80
     static let headings = [
         "Command Options", "General Options", "Log Options", "PostgreSQL Options", "Repository Options",
     ]
@@ -166,7 +166,7 @@ package enum Help {
     }
 
     /// `left` at `indent`, `right` wrapped from `column` on; on a line of its own when `left` is too long.
-    static func columns(_ left: String, _ right: String, indent: Int, column: Int) -> [String] {
+    package static func columns(_ left: String, _ right: String, indent: Int, column: Int) -> [String] {
         let start = String(repeating: " ", count: indent) + left
         var lines = wrapped(right, indent: column)
         guard start.count < column, let first = lines.first else { return [start] + lines }
@@ -174,7 +174,7 @@ package enum Help {
         return lines
     }
 
-    static func wrapped(_ text: String, indent: Int) -> [String] {
+    package static func wrapped(_ text: String, indent: Int) -> [String] {
         let margin = String(repeating: " ", count: indent)
         var lines: [String] = []
         var line = margin

@@ -107,7 +107,7 @@ struct WrittenOption: Sendable {
 }
 
 /// The one of `names` that differs least from `text`, if that is no more than a slip of the hand.
-func closest(to text: String, in names: [String]) -> String? {
+package func closest(to text: String, in names: [String]) -> String? {
     var best: (name: String, distance: Int)?
     for name in names {
         let distance = editDistance(Array(text.utf8), Array(name.utf8))
