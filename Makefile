@@ -93,7 +93,7 @@ images: build ## container images, in .build/images
 install: ## install what was built under PREFIX (/usr/local), with manual page, completions and units
 	install -D --mode=755 bin/permafrost "$(DESTDIR)$(PREFIX)/bin/permafrost"
 	install -D --mode=755 libexec/permafrost/permafrost "$(DESTDIR)$(PREFIX)/libexec/permafrost/permafrost"
-	ln -sf permafrost "$(DESTDIR)$(PREFIX)/bin/kubectl-permafrost"
+	for name in kubectl-permafrost kubectl_complete-permafrost; do ln -sf permafrost "$(DESTDIR)$(PREFIX)/bin/$$name"; done
 	@share="$(DESTDIR)$(PREFIX)/share"; \
 	mkdir -p "$$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}; \
 	bin/permafrost help --man > "$$share/man/man1/permafrost.1"; \

@@ -18,6 +18,31 @@ struct KubectlRun {
         return Array(arguments.dropFirst(2))
     }
 
+    /// Whether kubectl asks what a shell may offer.
+    static func isCompletion(_ arguments: [String]) -> Bool {
+        arguments.first?.split(separator: "/").last == "kubectl_complete-permafrost"
+    }
+
+    /// In the form that kubectl's own completion has: words with their meaning, and what the shell is to do with them.
+    static func complete(_ words: [String]) async -> Int32 {
+        var lines: [String] = []
+        switch PluginCompletion(words) {
+        case .words(let offered):
+            lines = offered.map { $0.help.isEmpty ? $0.text : "\($0.text)\t\($0.help)" } + [":4"]
+        case .clusters(let arguments):
+            // What cannot be asked for is not offered, and no error is in the way of who types.
+            let names = try? await reader(arguments).names()
+            lines = (names ?? []).filter { $0.hasPrefix(words.last ?? "") } + [":4"]
+        case .files: lines = [":0"]
+        }
+        try? await StandardStreams.say(lines.joined(separator: "\n") + "\n")
+        return 0
+    }
+
+    private func names() async throws -> [String] {
+        try await ofEachKind { kind in try await list(kind.clusters) }.found.flatMap { $0.map(\.name) }.sorted()
+    }
+
     static func execute(_ words: [String]) async -> Int32 {
         let task = Task { try await run(words) }
         Signals.watch(hangUp: HangUp()) { task.cancel() }
@@ -38,6 +63,16 @@ struct KubectlRun {
         let arguments = try PluginArguments(words)
         if arguments.wantsHelp { return try await StandardStreams.say(PluginHelp.text(arguments.command)) }
         if arguments.command == .version { return try await StandardStreams.say(Help.version() + "\n") }
+        let run = try reader(arguments)
+        switch arguments.command {
+        case .backup: try await run.backup()
+        case .restore: try await run.restore()
+        default: try await run.status()
+        }
+    }
+
+    /// Where the arguments lead.
+    private static func reader(_ arguments: PluginArguments) throws(BackupError) -> KubectlRun {
         let environment = ProgramPath.environment()
         var files = arguments.kubeconfig
         if files == nil, arguments.context != nil, environment["KUBECONFIG"]?.isEmpty != false {
@@ -47,13 +82,8 @@ struct KubectlRun {
         let access = try ClusterAccess.load(
             environment: environment, kubeconfig: files, context: arguments.context)
         let client = try KubernetesClient(access, KubernetesClient.Options(fieldManager: "kubectl-permafrost"))
-        let run = KubectlRun(
+        return KubectlRun(
             arguments: arguments, client: client, namespace: arguments.namespace ?? access.namespace)
-        switch arguments.command {
-        case .backup: try await run.backup()
-        case .restore: try await run.restore()
-        default: try await run.status()
-        }
     }
 
     private var now: Int64 { Int64(time(nil)) }
@@ -101,13 +131,27 @@ struct KubectlRun {
         .config, "this Kubernetes knows neither SGCluster nor PerconaPGCluster",
         hint: "install the definitions of deploy/crds, or choose another one by --context")
 
+    /// What there is of each kind. A user may be allowed to see one of them only.
+    private func ofEachKind<Found>(
+        _ look: (ClusterKind) async throws -> Found?
+    ) async throws -> (found: [Found], refusal: KubernetesError?) {
+        var found: [Found] = []
+        var refusal: KubernetesError?
+        for kind in ClusterKind.allCases where arguments.kind == nil || arguments.kind == kind {
+            do {
+                if let some = try await look(kind) { found.append(some) }
+            } catch let error as KubernetesError {
+                guard error.status == 403 else { throw error }
+                refusal = error
+            }
+        }
+        return (found, refusal)
+    }
+
     /// The one cluster that is meant, and its object.
     private func find(_ name: String) async throws -> (ClusterOverview, KubernetesObject) {
-        var found: [(ClusterKind, KubernetesObject)] = []
-        for kind in ClusterKind.allCases where arguments.kind == nil || arguments.kind == kind {
-            if let object = try await client.find(kind.clusters, namespace: namespace, name: name) {
-                found.append((kind, object))
-            }
+        let (found, refusal) = try await ofEachKind { kind in
+            try await client.find(kind.clusters, namespace: namespace, name: name).map { (kind: kind, object: $0) }
         }
         guard found.count <= 1 else {
             throw BackupError(
@@ -115,28 +159,23 @@ struct KubectlRun {
                 hint: "say sgcluster/\(name) or perconapgcluster/\(name)")
         }
         guard let (kind, object) = found.first, let overview = try await overviews(kind, [object]).first else {
+            if let refusal { throw refusal }
             throw try await missing(name)
         }
         return (overview, object)
     }
 
-    /// Why there is no such cluster: for what it is told, names that are near, or no cluster at all.
+    /// Why there is no such cluster, with the name that was perhaps meant.
     private func missing(_ name: String) async throws -> BackupError {
-        var names: [String] = []
-        var knowsTypes = false
-        for kind in ClusterKind.allCases {
-            guard let objects = try await list(kind.clusters) else { continue }
-            knowsTypes = true
-            names += objects.map(\.name)
-        }
-        guard knowsTypes else { return Self.unknownTypes }
+        let (lists, _) = try await ofEachKind { kind in try await list(kind.clusters) }
+        guard !lists.isEmpty else { return Self.unknownTypes }
+        let names = lists.flatMap { $0.map(\.name) }.sorted()
         let what = arguments.kind.map { $0.clusters.kind } ?? "cluster"
         return BackupError(
             .parameterInvalid, "namespace '\(namespace)' has no \(what) '\(name)'",
             hint: closest(to: name, in: names).map { "did you mean '\($0)'?" }
                 ?? (names.isEmpty
-                    ? "it has no cluster: -n names another namespace"
-                    : "it has \(names.sorted().joined(separator: ", "))"))
+                    ? "it has none: -n names another namespace" : "it has \(names.joined(separator: ", "))"))
     }
 
     // MARK: Commands
@@ -147,15 +186,13 @@ struct KubectlRun {
             try await show(overview.json) { overview.text(now: now) }
             return
         }
-        var all: [ClusterOverview] = []
-        var knowsTypes = false
-        for kind in ClusterKind.allCases {
-            guard let clusters = try await list(kind.clusters) else { continue }
-            knowsTypes = true
-            all += try await overviews(kind, clusters)
+        let (found, refusal) = try await ofEachKind { kind in
+            guard let clusters = try await list(kind.clusters) else { return [ClusterOverview]?.none }
+            return try await overviews(kind, clusters)
         }
-        guard knowsTypes else { throw Self.unknownTypes }
-        all.sort { $0.name < $1.name }
+        guard !found.isEmpty else { throw refusal?.error ?? Self.unknownTypes }
+        let all = found.flatMap(\.self).sorted { $0.name < $1.name }
+        if let refusal { StandardStreams.note("Not all is shown: \(ScreenText.plain(refusal.message))") }
         if all.isEmpty, arguments.output == nil {
             StandardStreams.note("No clusters in namespace '\(namespace)'.")
             return

@@ -18,6 +18,7 @@ struct Program {
 
     private static func run() async -> Int32 {
         let arguments = CommandLine.arguments
+        if KubectlRun.isCompletion(arguments) { return await KubectlRun.complete(Array(arguments.dropFirst())) }
         // Its options are others, and so is where it looks for them.
         if let words = KubectlRun.words(of: arguments) { return await KubectlRun.execute(words) }
         let programPath = ProgramPath.ofThisProcess(calledAs: arguments.first ?? "permafrost")

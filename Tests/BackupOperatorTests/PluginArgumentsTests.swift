@@ -65,6 +65,33 @@ struct PluginArgumentsTests {
         }
     }
 
+    @Test(
+        arguments: [
+            ([""], ["status", "backup", "restore", "version"]), (["st"], ["status"]), (["nothing"], []),
+            (["status", "-"], ["--context", "--help", "--kubeconfig", "--namespace", "--output"]),
+            (["backup", "shop", "--t"], ["--type"]), (["backup", "shop", "--type", ""], ["full", "diff", "incr"]),
+            (["backup", "shop", "--type=i"], ["--type=incr"]), (["status", "-o", "j"], ["json"]),
+            (["status", "-n", ""], []), (["status", "shop", ""], []), (["version", ""], []),
+        ] as [([String], [String])])
+    func `shells are offered what may follow`(words: [String], offered: [String]) {
+        guard case .words(let words) = PluginCompletion(words) else {
+            Issue.record("no words are offered")
+            return
+        }
+        #expect(words.map(\.text) == offered)
+    }
+
+    @Test func `shells are offered clusters of the namespace that was given`() throws {
+        for command in ["status", "backup", "restore"] {
+            guard case .clusters(let arguments) = PluginCompletion(["-n", "demo", command, "--context=c", "sh"]) else {
+                Issue.record("no clusters are offered")
+                continue
+            }
+            #expect(arguments.namespace == "demo" && arguments.context == "c")
+        }
+        #expect(PluginCompletion(["status", "--kubeconfig", "/et"]) == .files)
+    }
+
     @Test func `help is 80 columns wide and names all options`() {
         var all = ""
         for command in [nil] + PluginArguments.Command.allCases.map(Optional.some) {

@@ -103,6 +103,55 @@ struct KubectlPluginTests {
         }
     }
 
+    @Test func whoMayOnlySeeOneKindSeesThat() async throws {
+        try await withScene { scene in
+            scene.server.set { behaviour in
+                behaviour.intercept = { request in
+                    guard request.path.contains("pgv2.percona.com") else { return nil }
+                    let status: ServiceJSON = [
+                        "kind": "Status", "code": 403, "reason": "Forbidden", "message": "not allowed",
+                    ]
+                    return ServerResponse(403, body: .bytes(Array(status.description.utf8)))
+                }
+            }
+            let all = try await scene.plugin("status")
+            #expect(all.status == 0 && all.stdout.contains("\nshop "), "\(all)")
+            #expect(all.stderr.hasPrefix("Not all is shown: ") && all.stderr.contains("not allowed"), "\(all)")
+            #expect(try await scene.plugin("status", "shop").status == 0)
+            let hidden = try await scene.plugin("status", "store")
+            #expect(hidden.status != 0 && hidden.stderr.contains("not allowed"), "\(hidden)")
+        }
+    }
+
+    @Test func asksBeforeItReplaces() async throws {
+        try await withScene { scene in
+            func answer(_ text: String) async throws -> ProcessResult {
+                try await ProcessRunner.run(
+                    "script", ["-qec", "\(scene.programs)/kubectl-permafrost restore store", "/dev/null"],
+                    environment: scene.environment, stdin: text)
+            }
+            let no = try await answer("yes\n")
+            #expect(no.status == 63 && no.stdout.contains("was not agreed to: nothing was changed"), "\(no)")
+            let restores = try await scene.client.list(Scene.perconaRestores, namespace: "demo").objects
+            #expect(restores.isEmpty)
+            let yes = try await answer("store\n")
+            #expect(yes.status == 0 && yes.stdout.contains("store-restore-"), "\(yes)")
+        }
+    }
+
+    @Test func aSignalEndsTheWaitingAndNotTheBackup() async throws {
+        try await withScene { scene in
+            let run = try ProcessRunner.start(
+                scene.programs + "/kubectl-permafrost", ["backup", "shop", "--wait"], environment: scene.environment)
+            try await waitFor("the backup", timeout: .seconds(20)) { try await scene.backupNames().count == 2 }
+            try await Task.sleep(for: .milliseconds(300))
+            run.signal(SIGINT)
+            let result = try await run.wait()
+            #expect(result.status == 63 && result.stderr.contains("what was begun in the cluster goes on"), "\(result)")
+            #expect(try await scene.backupNames().count == 2)
+        }
+    }
+
     /// Where `scripts/bootstrap test` puts it.
     private static let kubectl =
         (ProcessInfo.processInfo.environment["PERMAFROST_CACHE"] ?? "/var/cache/permafrost") + "/kubectl/bin/kubectl"
@@ -115,6 +164,13 @@ struct KubectlPluginTests {
             #expect(result.status == 0 && result.stdout.hasPrefix("SGCluster demo/shop: ready"), "\(result)")
             let list = try await ProcessRunner.run(Self.kubectl, ["plugin", "list"], environment: scene.environment)
             #expect(list.stdout.contains("/kubectl-permafrost\n"), "\(list)")
+            for (words, offered) in [
+                (["sta"], "status"), (["backup", ""], "shop\nstore\n:4"), (["backup", "x", "--w"], "--wait"),
+            ] {
+                let result = try await ProcessRunner.run(
+                    Self.kubectl, ["__complete", "permafrost"] + words, environment: scene.environment)
+                #expect(result.stdout.hasPrefix(offered), "\(result)")
+            }
             let failed = try await ProcessRunner.run(
                 Self.kubectl, ["permafrost", "status", "none"], environment: scene.environment)
             #expect(failed.status == 96, "\(failed)")

@@ -55,7 +55,7 @@ package struct PermafrostPrograms: Sendable {
         }
         try files.copyItem(atPath: source.launcher, toPath: "\(target)/bin/permafrost")
         try files.copyItem(atPath: source.program, toPath: "\(target)/libexec/permafrost/permafrost")
-        for link in ["pgbackrest", "kubectl-permafrost"] {
+        for link in ["pgbackrest", "kubectl-permafrost", "kubectl_complete-permafrost"] {
             try files.createSymbolicLink(atPath: "\(target)/bin/\(link)", withDestinationPath: "permafrost")
         }
         for path in [

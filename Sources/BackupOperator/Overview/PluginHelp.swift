@@ -26,6 +26,8 @@ package enum PluginHelp {
         .version: "Shows the version of the program.",
     ]
 
+    static func summary(of command: PluginArguments.Command) -> String { summaries[command]?.text ?? "" }
+
     package static func text(_ command: PluginArguments.Command?) -> String {
         guard let command else { return general }
         let summary = summaries[command] ?? (command.rawValue, "")
