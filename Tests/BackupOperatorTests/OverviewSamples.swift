@@ -31,7 +31,12 @@ enum Sample {
                 "type": "s3",
                 "s3": [
                     "bucket": "s3://example-backups",
-                    "awsCredentials": ["secretKeySelectors": ["accessKeyId": ["name": "bucket-key", "key": "id"]]],
+                    "awsCredentials": [
+                        "secretKeySelectors": [
+                            "accessKeyId": ["name": "bucket-key", "key": "id"],
+                            "secretAccessKey": ["name": "bucket-key", "key": "secret"],
+                        ]
+                    ],
                 ],
             ]
         ])
@@ -82,6 +87,7 @@ enum Sample {
         var status: ServiceJSON = ["process": ["status": .text(state)], "backupPath": .text(path)]
         if let label {
             status["internalName"] = .text(label)
+            status["sgBackupConfig"] = ["storage": storage["spec"] ?? [:]]
             status[["process", "timing"]] = ["end": time(ago - 50)]
             status["backupInformation"] = [
                 "size": ["uncompressed": 900_000_000, "compressed": 214_748_364], "postgresVersion": "170009",

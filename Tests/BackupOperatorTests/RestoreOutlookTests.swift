@@ -115,6 +115,36 @@ struct RestoreOutlookTests {
                 """, "\n\(outlook.text)")
     }
 
+    @Test func `the operator reads of a new cluster what was planned`() throws {
+        let outlook = try stackGres(RestoreOrder(target: .time("2026-11-25T09:00:00Z"), newName: "shop-before"))
+        let wanted = try StackGresCluster(outlook.manifest).wanted { type, name in
+            if type == StackGres.storages, name == "bucket" { return Sample.storage }
+            return Sample.stackGresBackups.first { type == StackGres.backups && $0.name == name }
+        }
+        let restore = try #require(wanted.restore)
+        #expect(restore.label == "20261125-030003F" && restore.location.options["s3-bucket"] == "example-backups")
+        #expect(restore.target == RestoreTarget(.time, "2026-11-25 09:00:00.000000+00"))
+        let paths = [restore.location, try #require(wanted.repositories.first).location].map { $0.options["path"] }
+        #expect(paths[0] == "/\(Sample.path)" && paths[0] != paths[1])
+    }
+
+    @Test func `backups of a cluster before this one and those that go are taken by name alone or not at all`() throws {
+        var cluster = Sample.percona
+        cluster.json[["metadata", "creationTimestamp"]] = Sample.time(100_000)
+        let young = ClusterOverview(
+            .percona, cluster, backups: Sample.perconaBackups, now: Sample.now, zones: Sample.zones)
+        refused(.optionInvalidValue, "lies before its backups", hint: "later") { () throws(BackupError) in
+            _ = try percona(RestoreOrder(target: .time("2026-11-24T12:00:00Z")), young)
+        }
+        #expect(try percona(RestoreOrder(backup: "shop-full"), young).backup.isOfAnother)
+        var going = Sample.perconaBackups
+        going[2].json[["metadata", "deletionTimestamp"]] = Sample.time(1)
+        #expect(try percona(RestoreOrder(), Sample.percona(Sample.percona, going)).backup.name == "shop-incr")
+        refused(.backupSetInvalid, "'shop-other' is being deleted", hint: "complete") { () throws(BackupError) in
+            _ = try percona(RestoreOrder(backup: "shop-other"), Sample.percona(Sample.percona, going))
+        }
+    }
+
     @Test func `a new cluster is of the major version of the backup`() throws {
         var object = Sample.stackGres
         object["spec", "postgres", "version"] = "latest"

@@ -50,6 +50,9 @@ package struct ClusterOverview: Sendable, Equatable {
         /// Where it becomes consistent.
         package var stopLSN: UInt64?
         package var major: Int?
+        /// Of a cluster before this one, which had its name.
+        package var isOfAnother = false
+        package var isBeingDeleted = false
         /// Why it failed, or what it waits for.
         package var error: String?
     }
@@ -107,6 +110,11 @@ package struct ClusterOverview: Sendable, Equatable {
         case .percona: self = PerconaReading(cluster, now, zones).overview(backups, restores)
         }
         if cluster.isBeingDeleted { state = "being deleted" }
+        let going = Set(backups.filter(\.isBeingDeleted).map(\.name))
+        for place in self.backups.indices {
+            self.backups[place].isBeingDeleted = going.contains(self.backups[place].name)
+            self.backups[place].isOfAnother = self.backups[place].created < cluster.creationTime ?? 0
+        }
         self.backups.sort { ($0.created, $0.name) > ($1.created, $1.name) }
         self.restores.sort { ($0.created, $0.name) > ($1.created, $1.name) }
     }

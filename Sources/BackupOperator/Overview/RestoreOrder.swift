@@ -186,7 +186,7 @@ private struct RestorePlanning {
 
     func choose(_ target: Target) throws(BackupError) -> ClusterOverview.Backup {
         let wanted = try cluster.repository(order.repository, to: what)?.name
-        let complete = cluster.backups.filter { $0.progress == .complete && $0.label != nil }
+        let complete = cluster.backups.filter { $0.progress == .complete && $0.label != nil && !$0.isBeingDeleted }
         let kind = cluster.kind.backups.kind
         if let name = order.backup {
             let named = cluster.backups.filter { $0.name == name || $0.label == name }
@@ -197,9 +197,10 @@ private struct RestorePlanning {
                     hint: known.isEmpty
                         ? "it has no complete backup" : "the newest of its complete backups: \(known)")
             }
-            guard let chosen = named.first(where: { $0.progress == .complete && $0.label != nil }) else {
+            guard let chosen = complete.first(where: { $0.name == name || $0.label == name }) else {
+                let state = first.isBeingDeleted ? "being deleted" : first.progress.rawValue
                 throw BackupError(
-                    .backupSetInvalid, "unable to \(what): \(kind) '\(first.name)' is \(first.progress.rawValue)",
+                    .backupSetInvalid, "unable to \(what): \(kind) '\(first.name)' is \(state)",
                     hint: "name one that is complete, or none")
             }
             if let wanted, let own = chosen.repository, own != wanted {
@@ -216,7 +217,10 @@ private struct RestorePlanning {
             }
             return chosen
         }
-        let candidates = complete.filter { wanted == nil || $0.repository == nil || $0.repository == wanted }
+        // Those of a cluster that had the name before have to be named.
+        let candidates = complete.filter {
+            !$0.isOfAnother && (wanted == nil || $0.repository == nil || $0.repository == wanted)
+        }
         guard !candidates.isEmpty else {
             throw BackupError(
                 .backupSetInvalid,
