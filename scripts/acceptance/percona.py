@@ -163,6 +163,39 @@ def in_place(options):
     shown("-n", "demo", "get", "pg-restore,pg-backup", "-o", "wide")
 
 
+def killed(options):
+    """The pod, and then the operator, is killed in the middle of a restore: it comes to its end all the same."""
+    sql("drop table if exists k; create table k (id int); insert into k values (1); select pg_switch_wal()", NAME)
+    sql("create table if not exists big as select g, md5(g::text) || repeat('x', 800) as t from "
+        "generate_series(1, 200000) g", NAME)
+    apply(backup("for-killing"))
+    eventually("a backup", lambda: state("perconapgbackup", "for-killing") == "Succeeded", 180)
+    for what in ("pod", "operator"):
+        sql(f"insert into k values ({2 if what == 'pod' else 3}); select pg_switch_wal()", NAME)
+        time.sleep(3)
+        name = f"killed-{what}"
+        apply(restore(name))
+        eventually("it restores", lambda: (get("perconapgrestore", name)["status"] or {}).get(
+            "stage") == "Restoring", 120, 0.1)
+        time.sleep(2)
+        if what == "pod":
+            kubectl("-n", "demo", "delete", "pod", f"{NAME}-0", "--grace-period=0", "--force")
+        else:
+            kubectl("-n", "permafrost-system", "delete", "pod", "-l", "app.kubernetes.io/name=permafrost-operator",
+                    "--grace-period=0", "--force")
+        note(f"the {what} was killed")
+        eventually("it is restored", lambda: state("perconapgrestore", name) in ("Succeeded", "Failed"), 420)
+        shown("-n", "demo", "get", "pg-restore", name, "-o", "jsonpath={.status}")
+        eventually("the cluster is well", lambda: holds("Ready") and holds("ContinuousArchiving"), 180)
+        if state("perconapgrestore", name) != "Succeeded":
+            raise Failed(f"{name} has failed")
+        wanted = "1,2" if what == "pod" else "1,2,3"
+        if rows("k") != wanted:
+            raise Failed(f"the rows are {rows('k')}, not {wanted}")
+        new = get("perconapgrestore", name)["status"]["newBackupName"]
+        eventually("its backup", lambda: state("perconapgbackup", new) == "Succeeded", 180)
+
+
 def several(options):
     """Volume and three buckets at once, one of them missing: it blocks none of the others; schedules of all types."""
     in_client(f"export AWS_ENDPOINT_URL=https://s3.{REGION}.amazonaws.com AWS_DEFAULT_REGION={REGION}; "
@@ -258,4 +291,4 @@ def percona_guide(options):
             raise Failed(f"the restored table has {done.stdout.strip()} rows, not 100")
 
 
-SCENARIOS = [percona, wrong, in_place, several, guarded, percona_guide]
+SCENARIOS = [percona, wrong, in_place, killed, several, guarded, percona_guide]
