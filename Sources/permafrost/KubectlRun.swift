@@ -51,7 +51,7 @@ struct KubectlRun {
             return 0
         } catch {
             let failure =
-                error is CancellationError || task.isCancelled
+                error is CancellationError || task.isCancelled && (error as? BackupError)?.code != .terminated
                 ? BackupError(.terminated, "ended by a signal", hint: "what was begun in the cluster goes on")
                 : (error as? KubernetesError)?.error ?? BackupError(error)
             CommandLog.reportWithoutConfiguration(failure, arguments: [])
@@ -259,7 +259,10 @@ struct KubectlRun {
                 hint: "add --yes, or --dry-run to see the plan alone")
         }
         StandardStreams.note("Type the name of the cluster, \(cluster.name), to go on: ", end: "")
-        guard readLine(strippingNewline: true) == cluster.name else {
+        // A signal must end the question too, which reading would outlast.
+        var input = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+        while !Task.isCancelled, poll(&input, 1, 100) <= 0 {}
+        guard !Task.isCancelled, readLine(strippingNewline: true) == cluster.name else {
             throw BackupError(.terminated, "restore of \(cluster.title) was not agreed to: nothing was changed")
         }
     }

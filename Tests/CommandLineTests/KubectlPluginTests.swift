@@ -134,6 +134,14 @@ struct KubectlPluginTests {
             #expect(no.status == 63 && no.stdout.contains("was not agreed to: nothing was changed"), "\(no)")
             let restores = try await scene.client.list(Scene.perconaRestores, namespace: "demo").objects
             #expect(restores.isEmpty)
+            let broken = try await ProcessRunner.run(
+                "sh",
+                [
+                    "-c",
+                    "(sleep 3; printf '\\003'; sleep 3) | "
+                        + "script -qec 'exec \(scene.programs)/kubectl-permafrost restore store' /dev/null",
+                ], environment: scene.environment)
+            #expect(broken.status == 63 && broken.stdout.contains("nothing was changed"), "\(broken)")
             let yes = try await answer("store\n")
             #expect(yes.status == 0 && yes.stdout.contains("store-restore-"), "\(yes)")
         }

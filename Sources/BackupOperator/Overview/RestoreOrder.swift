@@ -80,11 +80,11 @@ package struct RestoreOutlook: Sendable, Equatable {
         case .percona:
             title = "Restore of \(cluster.title), in place"
             manifest = planning.restore(backup, target)
-            let pods = cluster.podsWanted.map { ScreenText.count($0, "instance") } ?? "all instances"
+            let pods = cluster.podsWanted.map { " (\(ScreenText.count($0, "instance")))" } ?? ""
             facts = [
                 (
                     "replaced",
-                    "all databases of '\(cluster.name)' (\(pods)); clients have no server until it is done"
+                    "all databases of '\(cluster.name)'\(pods); clients have no server until it is done"
                 ),
                 ("from", planning.described(backup)), ("to", planning.described(target, window)),
                 ("lost", planning.lost(target, backup)),
