@@ -1,3 +1,4 @@
+package import BackupModel
 package import KubernetesClient
 
 /// What of a cluster, its backups and its restores is read and made for people, by the names of the API alone: what is
@@ -49,5 +50,23 @@ package enum ClusterKind: Sendable, CaseIterable {
 
     private static func type(_ plural: String, _ kind: String) -> ResourceType {
         ResourceType("pgv2.percona.com", "v2", plural, kind: kind)
+    }
+}
+
+/// Names of clusters, as Kubernetes allows them.
+package enum ClusterName {
+    package static func isValid(_ name: String) -> Bool {
+        name.wholeMatch(of: #/[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/#) != nil
+    }
+
+    /// Of one that is made: its Services and pods have it in theirs.
+    static func isValidForNew(_ name: String) -> Bool {
+        name.wholeMatch(of: #/[a-z]([-a-z0-9]{0,42}[a-z0-9])?/#) != nil
+    }
+
+    package static func fault(_ name: String) -> BackupError {
+        BackupError(
+            .parameterInvalid, "'\(name)' is no name of a cluster",
+            hint: "names have small letters, digits and '-', begin with a letter, and have 44 characters at most")
     }
 }
