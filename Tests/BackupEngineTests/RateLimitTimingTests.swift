@@ -41,7 +41,7 @@ struct RateLimitTimingTests {
             let time = (ContinuousClock.now - start) / .seconds(1)
             let found = Double(tally.bytes) / time
             // Never faster; how much slower is for a machine to say that does nothing else: `LimitTests` of the programs.
-            #expect((0.5..<1.1).contains(found / Double(rate)), "\(found) bytes a second in \(time) s")
+            #expect((0.2..<1.1).contains(found / Double(rate)), "\(found) bytes a second in \(time) s")
         }
     }
 }
