@@ -106,17 +106,24 @@ struct PatroniTests {
                 try await cluster.client.find(
                     ClusterObjects.endpointsType, namespace: "default", name: "demo")?.annotations["leader"]
             }
-            try await cluster.waitForPod("demo-0", timeout: .seconds(60))
-            try await waitFor("the leader", timeout: .seconds(30)) { try await leader() == "demo-0" }
-            try await cluster.waitForPod("demo-1", timeout: .seconds(60))
+            try await cluster.waitForPod("demo-0", timeout: .seconds(180))
+            try await waitFor("the leader", timeout: .seconds(120)) { try await leader() == "demo-0" }
+            try await cluster.waitForPod("demo-1", timeout: .seconds(180))
             let claims = try await cluster.client.list(.persistentVolumeClaims, namespace: "default").objects
             #expect(claims.map(\.name) == ["data-demo-0", "data-demo-1"])
 
             // By the names of a cluster: the primary is where Patroni says.
-            #expect(try await sql("demo-1", "create table t as select 1 as n", at: "demo") == "")
-            #expect(try await sql("demo-1", "select pg_is_in_recovery()", at: "demo.default.svc") == "f\n")
+            try await waitFor("the primary", timeout: .seconds(120)) {
+                try await sql("demo-1", "select pg_is_in_recovery()", at: "demo.default.svc") == "f\n"
+            }
+            try await waitFor("a table", timeout: .seconds(120)) {
+                _ = try await sql("demo-1", "create table if not exists t as select 1 as n", at: "demo")
+                return try await sql("demo-0", "select n from t", at: "demo") == "1\n"
+            }
             #expect(try await sql("demo-0", "select pg_is_in_recovery()", at: "demo-1.demo-pods") == "t\n")
-            try await waitFor("the standby") { try await sql("demo-1", "select n from t") == "1\n" }
+            try await waitFor("the standby", timeout: .seconds(120)) {
+                try await sql("demo-1", "select n from t") == "1\n"
+            }
 
             // One that dies comes back as what it was.
             try await cluster.node.kill("default", "demo-0", "patroni")
@@ -124,23 +131,23 @@ struct PatroniTests {
                 cluster.pod("demo-0")?["status", "containerStatuses"]?.elements.first?["restartCount"]?.integer == 1
             }
             // On a slow machine the other may have taken over.
-            try await cluster.waitForPod("demo-0", timeout: .seconds(60))
-            try await waitFor("a leader", timeout: .seconds(60)) { try await leader() != nil }
+            try await cluster.waitForPod("demo-0", timeout: .seconds(180))
+            try await waitFor("a leader", timeout: .seconds(180)) { try await leader() != nil }
 
             // One that is told to go gives the lock away, to one that follows it.
             let old = try #require(try await leader())
             let other = old == "demo-0" ? "demo-1" : "demo-0"
-            try await waitFor("a standby that follows", timeout: .seconds(60)) {
+            try await waitFor("a standby that follows", timeout: .seconds(180)) {
                 try await sql(old, "select state from pg_stat_replication") == "streaming\n"
             }
             let gone = try #require(cluster.pod(old))
             try await cluster.client.delete(.pods, namespace: "default", name: old)
             try await waitFor("another leader", timeout: .seconds(90)) { try await leader() == other }
-            try await waitFor("a primary", timeout: .seconds(60)) {
+            try await waitFor("a primary", timeout: .seconds(180)) {
                 try await sql(other, "insert into t values (2)", at: "demo") == ""
             }
             // Made anew, with the volume that it had.
-            try await cluster.waitForPod(old, timeout: .seconds(60)) { $0.uid != gone.uid && $0.isReady }
+            try await cluster.waitForPod(old, timeout: .seconds(180)) { $0.uid != gone.uid && $0.isReady }
             try await waitFor("the new standby") { try await sql(old, "select n from t order by n") == "1\n2\n" }
             #expect(try await sql(old, "select pg_is_in_recovery()") == "t\n")
             try await waitFor("both") {

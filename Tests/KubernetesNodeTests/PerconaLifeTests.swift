@@ -35,9 +35,9 @@ struct PerconaLifeTests {
             try await startOperator(cluster, store)
             try await askForADatabase(cluster)
 
-            try await waitFor("the database", timeout: .seconds(90)) { try await holds("Ready", cluster) }
+            try await waitFor("the database", timeout: .seconds(180)) { try await holds("Ready", cluster) }
             // The store's keys are not there yet, and the volume does not wait for them.
-            try await waitFor("the first backup", timeout: .seconds(120)) { try await holds("ReadyForBackup", cluster) }
+            try await waitFor("the first backup", timeout: .seconds(240)) { try await holds("ReadyForBackup", cluster) }
             #expect(try await state(cluster) == "ready")
             let missing = try await repository(2, cluster)
             #expect(
@@ -62,7 +62,7 @@ struct PerconaLifeTests {
                 ("in-store", "repo2", "full"), ("in-volume", "repo1", "diff"), ("last", "repo1", "incr"),
             ] { try await ask(cluster, name, repository, "--type=\(type)") }
             for (name, type) in [("in-store", "full"), ("in-volume", "diff"), ("last", "incr")] {
-                try await waitFor(name, timeout: .seconds(120)) {
+                try await waitFor(name, timeout: .seconds(240)) {
                     let state = try await backup(name, cluster)["state"]?.string
                     return state == "Succeeded" || state == "Failed"
                 }
@@ -87,9 +87,9 @@ struct PerconaLifeTests {
             }
 
             try await change(cluster, ["spec": ["pause": true]])
-            try await waitFor("the pause", timeout: .seconds(90)) { try await state(cluster) == "paused" }
+            try await waitFor("the pause", timeout: .seconds(180)) { try await state(cluster) == "paused" }
             try await change(cluster, ["spec": ["pause": false]])
-            try await waitFor("the end of it", timeout: .seconds(120)) { try await state(cluster) == "ready" }
+            try await waitFor("the end of it", timeout: .seconds(240)) { try await state(cluster) == "ready" }
             #expect(try await sql(cluster, "select n from t", login) == "7\n")
         }
     }

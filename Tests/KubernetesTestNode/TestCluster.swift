@@ -95,7 +95,7 @@ package final class TestCluster: Sendable {
 
     /// Waits until a pod is ready; says how it is, when it never is.
     package func waitForPod(
-        _ name: String, namespace: String = "default", timeout: Duration = .seconds(30),
+        _ name: String, namespace: String = "default", timeout: Duration = .seconds(120),
         _ condition: (KubernetesObject) -> Bool = { $0.isReady && !$0.isBeingDeleted }
     ) async throws {
         let deadline = ContinuousClock.now + timeout

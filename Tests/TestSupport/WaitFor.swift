@@ -1,7 +1,7 @@
 /// Asks `condition` again and again until it holds; throws when it has not within `timeout`. A condition that throws
 /// ends the wait with its error.
 package func waitFor(
-    _ what: String, timeout: Duration = .seconds(30), every interval: Duration = .milliseconds(50),
+    _ what: String, timeout: Duration = .seconds(120), every interval: Duration = .milliseconds(50),
     _ condition: () async throws -> Bool
 ) async throws {
     let deadline = ContinuousClock.now + timeout
