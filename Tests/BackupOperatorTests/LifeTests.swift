@@ -9,21 +9,9 @@ import Testing
 
 /// Reconcilers against an API server, with agents and controllers that are played.
 @Suite(.serialized) struct LifeTests {
-    private func scene(_ body: (Scene, KubernetesClient) async throws -> Void) async throws {
-        let scene = Scene()
-        try await scene.start()
-        do {
-            try await body(scene, try scene.client("user"))
-        } catch {
-            await scene.server.stop()
-            throw error
-        }
-        await scene.server.stop()
-    }
-
     @Test("the seed: storage, cluster, first backup, a schedule, and as many as retention says")
     func seed() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.secret(client)
             try await scene.storage(client)
             try await scene.cluster(client, retention: 3)
@@ -63,7 +51,7 @@ import Testing
 
     @Test("at rest no call is made; a change is carried out in under a second and few calls")
     func rest() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.secret(client)
             try await scene.storage(client)
             try await scene.cluster(client)
@@ -96,7 +84,7 @@ import Testing
 
     @Test("on demand: kept for ever, then handed to retention, then deleted with its data")
     func onDemand() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.secret(client)
             try await scene.storage(client)
             try await scene.cluster(client, schedule: nil)
@@ -128,7 +116,7 @@ import Testing
 
     @Test("a backup that fails says why, and the next one succeeds")
     func failure() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.secret(client)
             try await scene.storage(client)
             scene.state.withLock { $0.fails = "unable to open '/x': no space left" }
@@ -153,7 +141,7 @@ import Testing
 
     @Test("a store that refuses is told of, and forgotten when it is mended; a Secret that is missing too")
     func store() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.storage(client)
             try await scene.cluster(client)
             let work = try scene.makeOperator()
@@ -195,7 +183,7 @@ import Testing
 
     @Test("what a manifest asks and we cannot do")
     func refusals() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.secret(client)
             let work = try scene.makeOperator()
             try await with([{ try await work.run() }]) {

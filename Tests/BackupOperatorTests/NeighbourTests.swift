@@ -8,18 +8,6 @@ import Testing
 
 /// A namespace has objects of others, and Secrets that are none of the operator's business.
 @Suite(.serialized) struct NeighbourTests {
-    private func scene(_ body: (Scene, KubernetesClient) async throws -> Void) async throws {
-        let scene = Scene()
-        try await scene.start()
-        do {
-            try await body(scene, try scene.client("user"))
-        } catch {
-            await scene.server.stop()
-            throw error
-        }
-        await scene.server.stop()
-    }
-
     private static func foreign(_ type: ResourceType, _ name: String) -> KubernetesObject {
         var object = KubernetesObject(type, namespace: "demo", name: name)
         object.labels = ["app": "theirs"]
@@ -48,7 +36,7 @@ import Testing
             (.roleBindings, "pg-patroni"), (.statefulSets, "pg"), (.deployments, "pg-repo-host"),
         ])
     func foreign(type: ResourceType, name: String) async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             let theirs = try await client.create(type, Self.foreign(type, name))
             try await scene.secret(client)
             try await scene.storage(client)
@@ -87,7 +75,7 @@ import Testing
 
     @Test("what lost its owner, but is the cluster's, is taken again; what another cluster has is not")
     func adoption() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             let server = try scene.client(OperatorNames.fieldManager)
             let applying = Applying(server)
             let owner = try await client.create(
@@ -157,7 +145,7 @@ import Testing
 
     @Test("one that is made at the same moment stays too")
     func race() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             var theirs = KubernetesObject(.configMaps, namespace: "demo", name: "m")
             theirs["data"] = ["value": "theirs"]
             let made = theirs
@@ -184,7 +172,7 @@ import Testing
 
     @Test("Secrets, and all that is known by name alone, are asked for without what is in them")
     func metadata() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             let asked = Mutex<[String: Set<String>]>([:])
             scene.server.set { behaviour in
                 behaviour.intercept = { request in
@@ -220,7 +208,7 @@ import Testing
 
     @Test("what is gone is forgotten")
     func forgotten() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             try await scene.secret(client)
             try await scene.storage(client)
             try await scene.cluster(client, schedule: nil)

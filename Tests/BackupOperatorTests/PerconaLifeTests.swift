@@ -11,18 +11,6 @@ import Testing
 @Suite(.serialized) struct PerconaLifeTests {
     private let place = ObjectKey(namespace: "demo", name: "pg")
 
-    private func scene(_ body: (Scene, KubernetesClient) async throws -> Void) async throws {
-        let scene = Scene()
-        try await scene.start()
-        do {
-            try await body(scene, try scene.client("user"))
-        } catch {
-            await scene.server.stop()
-            throw error
-        }
-        await scene.server.stop()
-    }
-
     private func cluster(_ client: KubernetesClient, _ backups: ServiceJSON, _ more: ServiceJSON = [:]) async throws {
         _ = try await client.create(Percona.clusters, PerconaTranslationTests.object(backups, more, replicas: 1))
     }
@@ -73,7 +61,7 @@ import Testing
 
     @Test("a volume: claim, host, first backup, then a full, a differential and an incremental one, made at once")
     func onDemand() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.state.withLock { $0.repositories[place] = [(1, "posix")] }
             try await cluster(client, ["repos": [volume()], "global": ["repo1-retention-full": "9"]])
             let work = try scene.makeOperator()
@@ -141,7 +129,7 @@ import Testing
 
     @Test("a backup that cannot be made fails at once and says why; the next one is made")
     func failures() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.state.withLock { $0.repositories[place] = [(1, "posix")] }
             scene.state.withLock { $0.fails = "unable to write: no space left" }
             try await cluster(client, ["repos": [volume()]])
@@ -180,7 +168,7 @@ import Testing
 
     @Test("schedules of two types, and retention that takes objects with the data")
     func schedules() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.state.withLock {
                 $0.repositories[place] = [(1, "posix")]
                 $0.retention = 2
@@ -212,7 +200,7 @@ import Testing
 
     @Test("four repositories, of which one lacks its keys and another is down: the others go on")
     func several() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.state.withLock {
                 $0.repositories[place] = [(1, "posix"), (2, "s3"), (3, "gcs"), (4, "azure")]
                 $0.faults[4] = "unable to list container: HTTP 403"
@@ -315,7 +303,7 @@ import Testing
 
     @Test("paused, and begun again; backups turned off only with the second key, and the claim stays")
     func turnedOff() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.state.withLock { $0.repositories[place] = [(1, "posix")] }
             try await cluster(client, ["repos": [volume()]])
             let work = try scene.makeOperator()
@@ -363,7 +351,7 @@ import Testing
 
     @Test("beside the original operator this one does not start; beside one of no pods it does")
     func neighbour() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             let check = NeighbourCheck(client, OperatorSettings())
             #expect(try await check.run().map(\.group) == ["stackgres.io", "pgv2.percona.com"])
             var original = KubernetesObject(.deployments, namespace: "demo", name: "percona-postgresql-operator")
@@ -383,7 +371,7 @@ import Testing
 
     @Test("users have Secrets, and the database a script; deletion takes what the finalizers say")
     func deletion() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.state.withLock { $0.repositories[place] = [(1, "posix")] }
             var object = PerconaTranslationTests.object(
                 ["repos": [volume()]], ["users": [["name": "rhino", "databases": ["zoo"]]]],

@@ -60,23 +60,11 @@ import Testing
         return verbs.map { right($0, group, resource) }
     }
 
-    private func scene(_ body: (Scene, KubernetesClient) async throws -> Void) async throws {
-        let scene = Scene()
-        try await scene.start()
-        do {
-            try await body(scene, try scene.client("user"))
-        } catch {
-            await scene.server.stop()
-            throw error
-        }
-        await scene.server.stop()
-    }
-
     @Test("the operator's role is enough for all that it does, and for hardly anything else")
     func operatorRole() async throws {
         let granted = try Self.granted()
         let used = Mutex<Set<String>>([])
-        try await scene { scene, client in
+        try await withScene { scene, client in
             scene.server.set { behaviour in
                 behaviour.intercept = { request in
                     guard request.headers["User-Agent"] == OperatorNames.fieldManager else { return nil }
@@ -164,7 +152,7 @@ import Testing
 
     @Test("Patroni changes its own pods alone, before there are more of them and until there are fewer")
     func patroniRole() async throws {
-        try await scene { scene, client in
+        try await withScene { scene, client in
             func scale(_ instances: Int) async throws {
                 _ = try await client.patch(
                     StackGres.clusters, namespace: "demo", name: "pg",

@@ -20,6 +20,19 @@ func eventually(
     }
 }
 
+/// A scene of its own for a test, whose server is gone after it.
+func withScene(_ body: (Scene, KubernetesClient) async throws -> Void) async throws {
+    let scene = Scene()
+    try await scene.start()
+    do {
+        try await body(scene, try scene.client("user"))
+    } catch {
+        await scene.server.stop()
+        throw error
+    }
+    await scene.server.stop()
+}
+
 /// A cluster of which only the API server is real: pods are objects, and agents answer from memory. What the operator
 /// sees of it is what a real one shows.
 final class Scene: ClusterAgents {

@@ -19,42 +19,19 @@ struct BackupJob {
         var job = objects.object(.jobs, name, .backup)
         job.labels.merge(labels) { _, own in own }
         job.ownerReferences = [backup.owner()]
-        var command: [ServiceJSON] = [
-            "permafrost", .text("--stanza=\(OperatorNames.stanza)"), "--job-key=$(POD_UID)",
-            "--result-file=/dev/termination-log", .text("--repo=\(key)"), .text("--type=\(type.rawValue)"),
+        var words = [
+            "--stanza=\(OperatorNames.stanza)", "--job-key=$(POD_UID)", "--result-file=/dev/termination-log",
+            "--repo=\(key)", "--type=\(type.rawValue)",
         ]
-        command += options.map { .text("--\($0.name)=\($0.value)") }
-        command += annotations.sorted { $0.key < $1.key }.map { .text("--annotation=\($0.key)=\($0.value)") }
-        command += ["job", "backup"]
-        var pod: [String: ServiceJSON] = [
-            "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
-            "securityContext": PodParts.podSecurity, "terminationGracePeriodSeconds": 60,
-            "containers": [
-                [
-                    "name": "backup", "image": .text(objects.settings.image), "command": .array(command),
-                    "env": [PodParts.fieldVariable("POD_UID", "metadata.uid")],
-                    "securityContext": PodParts.containerSecurity,
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "volumeMounts": [
-                        PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
-                        PodParts.mount("tmp", "/tmp"),
-                    ],
-                ]
-            ],
-            "volumes": [
-                PodParts.configurationVolume("job.conf", objects, secretFiles: []),
-                PodParts.emptyDirectory("tmp"),
-            ],
-        ]
-        pod.merge(objects.cluster.pods.backupScheduling) { _, user in user }
-        if let resources = objects.cluster.pods.jobResources, var container = pod["containers"]?.elements.first {
-            container["resources"] = resources
-            pod["containers"] = [container]
-        }
+        words += options.map { "--\($0.name)=\($0.value)" }
+        words += annotations.sorted { $0.key < $1.key }.map { "--annotation=\($0.key)=\($0.value)" }
+        let pod = AgentJobPod(
+            name: "backup", words: words + ["job", "backup"],
+            variables: [PodParts.fieldVariable("POD_UID", "metadata.uid")])
         var spec: ServiceJSON = [
             "backoffLimit": ServiceJSON(retries), "completions": 1, "parallelism": 1,
             "template": [
-                "metadata": ["labels": .object(job.labels.mapValues { .text($0) })], "spec": .object(pod),
+                "metadata": ["labels": .object(job.labels.mapValues { .text($0) })], "spec": pod.spec(objects),
             ],
         ]
         if let timeoutSeconds { spec["activeDeadlineSeconds"] = ServiceJSON(timeoutSeconds) }

@@ -13,32 +13,12 @@ struct RestoreJob {
     func object(_ objects: ClusterObjects) -> WantedObject {
         var job = objects.object(.jobs, name, .restore)
         job.ownerReferences = [restore.owner()]
-        var command: [ServiceJSON] = [
-            "permafrost", .text("--stanza=\(OperatorNames.stanza)"), .text("--job-key=\(key)"),
-            "--result-file=/dev/termination-log", .text("--repo=\(repository)"), "--in-place",
+        var words = [
+            "--stanza=\(OperatorNames.stanza)", "--job-key=\(key)", "--result-file=/dev/termination-log",
+            "--repo=\(repository)", "--in-place",
         ]
-        command += options.map { .text("--\($0.name)=\($0.value)") }
-        command += ["job", "restore"]
-        var pod: [String: ServiceJSON] = [
-            "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
-            "securityContext": PodParts.podSecurity, "terminationGracePeriodSeconds": 60,
-            "containers": [
-                [
-                    "name": "restore", "image": .text(objects.settings.image), "command": .array(command),
-                    "securityContext": PodParts.containerSecurity,
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "volumeMounts": [
-                        PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
-                        PodParts.mount("tmp", "/tmp"),
-                    ],
-                ]
-            ],
-            "volumes": [
-                PodParts.configurationVolume("job.conf", objects, secretFiles: []),
-                PodParts.emptyDirectory("tmp"),
-            ],
-        ]
-        pod.merge(objects.cluster.pods.backupScheduling) { _, user in user }
+        words += options.map { "--\($0.name)=\($0.value)" }
+        let pod = AgentJobPod(name: "restore", words: words + ["job", "restore"])
         job["spec"] = [
             // Pods that are killed; one that ends with an error has its result.
             "backoffLimit": 10, "completions": 1, "parallelism": 1,
@@ -52,7 +32,7 @@ struct RestoreJob {
                 ]
             ],
             "template": [
-                "metadata": ["labels": .object(job.labels.mapValues { .text($0) })], "spec": .object(pod),
+                "metadata": ["labels": .object(job.labels.mapValues { .text($0) })], "spec": pod.spec(objects),
             ],
         ]
         return WantedObject(type: .jobs, object: job)
