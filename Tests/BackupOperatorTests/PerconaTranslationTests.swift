@@ -139,10 +139,9 @@ import Testing
     }
 
     static let refusedClusters: [(more: ServiceJSON, reason: String)] = [
-        (["postgresVersion": 16], "PostgresVersionUnsupported"), (["standby": ["enabled": true]], "StandbyUnsupported"),
+        (["postgresVersion": 16], "PostgresVersionUnsupported"),
         (["tlsOnly": true], "TLSOnlyUnsupported"), (["instances": []], "SpecInvalid"),
         (["backups": ["volumeSnapshots": ["className": "c"]]], "SnapshotUnsupported"),
-        (["dataSource": ["postgresCluster": ["clusterName": "x", "repoName": "repo1"]]], "DataSourceUnsupported"),
         (["backups": ["pgbackrest": ["global": ["cipher-type": "aes-256-cbc"]]]], "OptionInvalid"),
         (["backups": ["pgbackrest": ["global": ["repo1-cipher-type": "aes"]]]], "OptionInvalid"),
     ]

@@ -122,9 +122,10 @@ struct RestoreOutlookTests {
             return Sample.stackGresBackups.first { type == StackGres.backups && $0.name == name }
         }
         let restore = try #require(wanted.restore)
-        #expect(restore.label == "20261125-030003F" && restore.location.options["s3-bucket"] == "example-backups")
+        guard case .place(let place) = restore.source else { return #expect(Bool(false), "\(restore.source)") }
+        #expect(restore.label == "20261125-030003F" && place.location.options["s3-bucket"] == "example-backups")
         #expect(restore.target == RestoreTarget(.time, "2026-11-25 09:00:00.000000+00"))
-        let paths = [restore.location, try #require(wanted.repositories.first).location].map { $0.options["path"] }
+        let paths = [place.location, try #require(wanted.repositories.first).location].map { $0.options["path"] }
         #expect(paths[0] == "/\(Sample.path)" && paths[0] != paths[1])
     }
 

@@ -64,6 +64,9 @@ final class Scene: ClusterAgents {
         var repositories: [ObjectKey: [(key: Int, type: String)]] = [:]
         /// Of single repositories.
         var faults: [Int: String] = [:]
+        /// Clusters that follow another, and the newest segment in their archive.
+        var inRecovery: Set<ObjectKey> = []
+        var archive: [ObjectKey: String] = [:]
     }
 
     let server = APITestServer()
@@ -138,13 +141,19 @@ final class Scene: ClusterAgents {
                     let code = has ? (backups.isEmpty ? 2 : 0) : 1
                     repository["status"] = ["code": ServiceJSON(code), "message": has ? "ok" : "missing stanza path"]
                     repository["backups"] = .array(backups.map(Self.json))
+                    if let newest = state.archive[cluster] {
+                        repository["archive"] = [["id": "17-1", "max": .text(newest)]]
+                    }
                 }
                 return repository
             }
             let isFailing = state.storeError != nil
             return [
                 "stanza": "db", "time": .number("\(state.now + 1)"),
-                "server": ["in-recovery": false, "version": "17.6", "system-id": "7000000000000000001"],
+                "server": [
+                    "in-recovery": .bool(state.inRecovery.contains(cluster)), "version": "17.6",
+                    "system-id": "7000000000000000001",
+                ],
                 "archiving": [
                     "is-failing": .bool(isFailing), "last-archived": "000000010000000000000003",
                     "last-archived-time": .number("\(state.now)"), "last-failed": "000000010000000000000004",

@@ -177,7 +177,7 @@ import Testing
         }
         let restore = try #require(wanted.restore)
         #expect(restore.target == expected && restore.label == "20261122-100000F")
-        let command = PatroniConfiguration.command(restore)
+        let command = PatroniConfiguration.command(restore, major: 17)
         #expect(command.hasPrefix("bash -o pipefail -c '"))
     }
 

@@ -27,6 +27,10 @@ package struct DatabaseCluster: Sendable, Equatable {
     package var faultySchedules: [UnsupportedField] = []
     /// The cluster begins as a copy; nil: empty.
     package var restore: WantedRestore?
+    /// The cluster follows another; nil: it leads itself.
+    package var standby: WantedStandby?
+    /// When its history parted from another's, in seconds since 1970: backups from before are not of it alone.
+    package var historyBegan: Int64?
     /// Seconds after which a segment that is not full is archived.
     package var archiveTimeout = 60
     package var unsupported: [UnsupportedField] = []

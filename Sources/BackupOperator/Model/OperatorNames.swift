@@ -36,6 +36,12 @@ package enum OperatorNames {
     /// Annotation of a backup: its data is gone, by retention, and it goes too.
     static let expired = "permafrost.dev/expired"
 
+    /// Annotation of a cluster: namespaces, or `*`, in which others may begin as copies of it.
+    static let copiesTo = "permafrost.dev/copies-to"
+    /// Common name of certificates with which copies read a repository of another cluster. None is a cluster's name: it
+    /// would hold a dot.
+    static let reader = "copies.permafrost.dev"
+
     /// The annotation of a backup in the repository that says which object it was made for.
     static let backupUID = "permafrost-uid"
 

@@ -19,6 +19,8 @@ package struct StanzaStatus: Sendable, Equatable {
         package var backups: [StoredBackup]
         /// When it was looked at, in seconds since 1970.
         package var looked: Int64
+        /// Name of the newest segment of WAL that is there.
+        package var newestSegment: String?
 
         /// There is no stanza yet.
         package var isWithoutStanza: Bool { error == nil && [1, 3].contains(code) }
@@ -81,7 +83,8 @@ package struct StanzaStatus: Sendable, Equatable {
                 account: json["account"]?.string, error: json["error"].flatMap { Trouble($0) },
                 code: json[["status", "code"]]?.integer ?? 0, message: json[["status", "message"]]?.string ?? "",
                 backups: (json["backups"]?.elements ?? []).compactMap { StoredBackup(status: $0) },
-                looked: Int64(json["looked"]?.integer ?? time))
+                looked: Int64(json["looked"]?.integer ?? time),
+                newestSegment: (json["archive"]?.elements ?? []).compactMap { $0["max"]?.string }.max())
         }
     }
 

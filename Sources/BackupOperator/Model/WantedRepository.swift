@@ -94,36 +94,3 @@ package struct WantedSchedule: Sendable, Equatable {
     /// Of the tz database; nil is UTC.
     package var timeZone: String?
 }
-
-/// A backup that another cluster begins with.
-package struct WantedRestore: Sendable, Equatable {
-    package var location: RepositoryLocation
-    /// Of the backup.
-    package var label: String
-    package var target: RestoreTarget
-    /// Options of the engine: `process-max`.
-    package var settings: [String: String] = [:]
-}
-
-/// Where recovery ends.
-package struct RestoreTarget: Sendable, Equatable {
-    package enum Kind: String, Sendable {
-        /// All WAL that there is.
-        case `default`
-        case immediate, time, xid, lsn, name
-    }
-
-    package var kind: Kind
-    package var value: String?
-    /// Nil: the latest.
-    package var timeline: String?
-    /// False: just before the target.
-    package var isInclusive = true
-
-    package init(_ kind: Kind, _ value: String? = nil, timeline: String? = nil, isInclusive: Bool = true) {
-        self.kind = kind
-        self.value = value
-        self.timeline = timeline
-        self.isInclusive = isInclusive
-    }
-}

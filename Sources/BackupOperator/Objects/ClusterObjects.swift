@@ -99,19 +99,14 @@ package struct ClusterObjects: Sendable {
     }
 
     /// What a cluster that begins as a copy reads once.
-    func restoreObjects(_ credentials: Credentials) -> [WantedObject] {
-        guard let restore = cluster.restore else { return [] }
+    func restoreObjects(_ found: FoundSource) -> [WantedObject] {
+        guard let text = found.text else { return [] }
         var map = object(.configMaps, Self.restoreName(name), .restore)
-        map["data"] = [
-            "restore.conf": .text(
-                EngineConfiguration.repositoryText(
-                    restore.location, in: PatroniConfiguration.restoreDirectory, options: restore.settings,
-                    hasTrustedCertificates: settings.trustedCertificates != nil))
-        ]
+        map["data"] = ["restore.conf": .text(text)]
         if let text = settings.trustedCertificates { map["data", EngineConfiguration.trustedFile] = .text(text) }
         var secret = object(.secrets, Self.restoreName(name), .restore)
-        var data: [String: ServiceJSON] = ["repo.conf": Self.encoded(credentials.text)]
-        for (name, bytes) in credentials.files { data[name] = .text(Base64.encode(bytes)) }
+        var data: [String: ServiceJSON] = ["repo.conf": Self.encoded(found.secretText)]
+        for (name, bytes) in found.files { data[name] = .text(Base64.encode(bytes)) }
         secret["data"] = .object(data)
         return [WantedObject(type: .configMaps, object: map), WantedObject(type: .secrets, object: secret)]
     }

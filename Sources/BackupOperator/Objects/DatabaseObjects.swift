@@ -6,6 +6,9 @@ extension ClusterObjects {
         var map = object(.configMaps, Self.patroniName(name), .database)
         map["data"] = ["patroni.yml": .text(PatroniConfiguration(cluster: cluster).json.description)]
         if cluster.users != nil { map["data", "bootstrap.sh"] = .text(PatroniConfiguration(cluster: cluster).script) }
+        if cluster.standby != nil {
+            map["data", "promoted.sh"] = .text(PatroniConfiguration(cluster: cluster).promotedScript)
+        }
         return WantedObject(type: .configMaps, object: map)
     }
 
@@ -165,8 +168,9 @@ extension ClusterObjects {
         let restore = ServiceJSON.text(Self.restoreName(name))
         var restoreItems: [ServiceJSON] = [["key": "repo.conf", "path": "conf.d/repo.conf"]]
         // All that there can be: what a cluster began with changes no pod later.
-        restoreItems += ["gcs-key", "storage-ca-file"].map { EngineConfiguration.fileName(1, $0) }
-            .map { ["key": .text($0), "path": .text("files/\($0)")] }
+        restoreItems += (1...4).flatMap { key in
+            ["gcs-key", "storage-ca-file"].map { EngineConfiguration.fileName(key, $0) }
+        }.map { ["key": .text($0), "path": .text("files/\($0)")] }
         var further = PodParts.filesVolume(self).map { [$0] } ?? []
         if cluster.users != nil {
             let name = ServiceJSON.text(Self.bootstrapName(name))
@@ -186,6 +190,8 @@ extension ClusterObjects {
                     "sources": [
                         ["configMap": ["name": restore, "optional": true]],
                         ["secret": ["name": restore, "optional": true, "items": .array(restoreItems)]],
+                        // Users' files and certificates, whatever their names.
+                        ["secret": ["name": restore, "optional": true]],
                     ],
                 ],
             ],

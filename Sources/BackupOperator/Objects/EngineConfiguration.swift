@@ -12,6 +12,10 @@ struct EngineConfiguration {
     static let tlsDirectory = "\(directory)/tls"
     static let dataDirectory = "/var/lib/postgresql/data"
     static let spool = "/var/lib/postgresql/spool"
+    /// Of a volume that has outlived its cluster, on the repository host of one that begins with it; the engine's number
+    /// for it, which is no user's.
+    static let sourceDirectory = "/pgbackrest/source"
+    static let sourceKey = 5
     static let socketDirectory = "/var/run/postgresql"
     static let runDirectory = "/run/permafrost"
     static let monitorPort = 9187
@@ -44,7 +48,15 @@ struct EngineConfiguration {
         var lines = common()
         lines += ["lock-path=\(Self.runDirectory)/lock", "spool-path=\(Self.runDirectory)/spool"]
         lines += server(port: Self.hostPort)
+        // Clusters that begin as copies read here.
+        lines += [
+            "tls-server-auth=\(OperatorNames.reader)=\(OperatorNames.stanza)",
+            "tls-server-allow=\(OperatorNames.reader)=read",
+        ]
         lines += repositories(isHost: true)
+        if let found = cluster.restore?.found, found.claim != nil {
+            lines.append("repo\(found.key)-path=\(Self.sourceDirectory)")
+        }
         lines = withEngineOptions(lines)
         lines += stanza(["pg1-path=\(Self.dataDirectory)"])
         return text(lines)
@@ -79,11 +91,30 @@ struct EngineConfiguration {
         _ location: RepositoryLocation, in directory: String, options: [String: String] = [:],
         hasTrustedCertificates: Bool
     ) -> String {
+        text(Self.repository(1, location, directory, hasTrustedCertificates), OperatorNames.stanza, options)
+    }
+
+    /// Of the start of a cluster from a repository.
+    /// - Parameter host: that lends it, and where the certificates are with which it does.
+    static func sourceText(
+        _ location: RepositoryLocation, key: Int, _ restore: WantedRestore,
+        host: (name: String, certificates: [String])?, hasTrustedCertificates: Bool
+    ) -> String {
+        guard let host else {
+            let lines = Self.repository(
+                key, location, PatroniConfiguration.restoreDirectory, hasTrustedCertificates)
+            return text(lines, restore.stanza, restore.settings)
+        }
+        return text(
+            Self.lent(key, location, host.name, certificates: host.certificates), restore.stanza, restore.settings)
+    }
+
+    private static func text(_ repository: [String], _ stanza: String, _ options: [String: String]) -> String {
         var lines = ["[global]", "log-level-console=info", "log-level-file=off"]
         lines += ["lock-path=/tmp/lock", "spool-path=/tmp/spool"]
         lines += options.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-        lines += Self.repository(1, location, directory, hasTrustedCertificates)
-        lines += ["[\(OperatorNames.stanza)]", "pg1-path=\(dataDirectory)", "pg1-socket-path=\(socketDirectory)"]
+        lines += repository
+        lines += ["[\(stanza)]", "pg1-path=\(dataDirectory)", "pg1-socket-path=\(socketDirectory)"]
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -151,15 +182,22 @@ struct EngineConfiguration {
         if isHost {
             return repository.location.options.sorted { $0.key < $1.key }.map { "\(prefix)-\($0.key)=\($0.value)" }
         }
-        let namespace = cluster.key.namespace ?? "default"
-        return repository.location.options.filter { $0.key != "path" }.sorted { $0.key < $1.key }
+        return Self.lent(
+            repository.key, repository.location, PodNames.repositoryHost(cluster.key),
+            certificates: ["ca.crt", "tls.crt", "tls.key"].map { "\(Self.tlsDirectory)/\($0)" })
+    }
+
+    /// What a repository host has on a volume, for those who reach it there.
+    /// - Parameter certificates: files of the authority, of the certificate and of its key.
+    private static func lent(
+        _ key: Int, _ location: RepositoryLocation, _ host: String, certificates: [String]
+    ) -> [String] {
+        let prefix = "repo\(key)"
+        return location.options.filter { $0.key != "path" }.sorted { $0.key < $1.key }
             .map { "\(prefix)-\($0.key)=\($0.value)" } + [
-                "\(prefix)-host=\(PodNames.repositoryHost(cluster.key.name)).\(namespace).svc",
-                "\(prefix)-host-type=tls", "\(prefix)-host-port=\(Self.hostPort)",
-                "\(prefix)-host-ca-file=\(Self.tlsDirectory)/ca.crt",
-                "\(prefix)-host-cert-file=\(Self.tlsDirectory)/tls.crt",
-                "\(prefix)-host-key-file=\(Self.tlsDirectory)/tls.key",
+                "\(prefix)-host=\(host)", "\(prefix)-host-type=tls", "\(prefix)-host-port=\(Self.hostPort)",
             ]
+            + zip(["ca", "cert", "key"], certificates).map { "\(prefix)-host-\($0)-file=\($1)" }
     }
 
     private static func repository(
@@ -199,6 +237,10 @@ enum PodNames {
     }
 
     static func repositoryHost(_ cluster: String) -> String { "\(cluster)-repo-host" }
+
+    static func repositoryHost(_ cluster: ObjectKey) -> String {
+        "\(repositoryHost(cluster.name)).\(cluster.namespace ?? "default").svc"
+    }
 
     /// All that the certificate of a cluster is for; the common name first.
     static func certificateNames(_ cluster: ObjectKey) -> [String] {

@@ -96,6 +96,31 @@ struct PatroniConfiguration {
         """
     }
 
+    /// Of a standby: its roles have the passwords of the cluster that it follows. When it leads itself they become its own,
+    /// as those of a copy do when it begins. Patroni takes passwords out of its environment; that of the first process has
+    /// them.
+    var promotedScript: String {
+        """
+        case "$2" in primary | master | promoted) ;; *) exit 0 ;; esac
+        while IFS= read -r -d '' entry; do
+            case "$entry" in PATRONI_*_PASSWORD=*) export "$entry" ;; esac
+        done < /proc/1/environ
+        psql=\(Self.binaries(cluster.major))/psql
+        until [ "$("$psql" -XAtq -d postgres -c 'SELECT pg_is_in_recovery()')" = f ]; do sleep 1; done
+        "$psql" -X -q -v ON_ERROR_STOP=1 -d postgres <<'END'
+        SET log_statement = 'none';
+        SET log_min_duration_statement = -1;
+        \\getenv superuser PATRONI_SUPERUSER_PASSWORD
+        \\getenv replication PATRONI_REPLICATION_PASSWORD
+        ALTER ROLE postgres PASSWORD :'superuser';
+        SELECT 'CREATE ROLE replicator' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'replicator') \\gexec
+        ALTER ROLE replicator LOGIN REPLICATION PASSWORD :'replication';
+        END
+        exec bash \(Self.directory)/bootstrap.sh dbname=postgres
+
+        """
+    }
+
     private static func binaries(_ major: Int) -> String { "/usr/lib/postgresql/\(major)/bin" }
 
     static let archiveCommand = "permafrost --stanza=\(OperatorNames.stanza) archive-push %p"
@@ -112,9 +137,18 @@ struct PatroniConfiguration {
         if let restore = cluster.restore {
             bootstrap["method"] = "permafrost"
             bootstrap["permafrost"] = [
-                "command": .text(Self.command(restore)), "keep_existing_recovery_conf": true, "no_params": true,
+                "command": .text(Self.command(restore, major: cluster.major)), "keep_existing_recovery_conf": true,
+                "no_params": true,
             ]
         }
+        var replica: ServiceJSON = [
+            "command": .text(
+                "permafrost --stanza=\(OperatorNames.stanza)"
+                    + (cluster.standby.map { " --repo=\($0.repository)" } ?? "") + " --type=standby --delta restore"),
+            "keep_data": true, "no_params": true,
+        ]
+        // The first member of a standby has nobody to copy from.
+        if cluster.standby != nil { replica["no_leader"] = true }
         if cluster.users != nil { bootstrap["post_bootstrap"] = .text("sh \(Self.directory)/bootstrap.sh") }
         return [
             "scope": .text(cluster.key.name),
@@ -140,11 +174,10 @@ struct PatroniConfiguration {
                     "host replication replicator all scram-sha-256", "host all all all scram-sha-256",
                 ],
                 "create_replica_methods": .array(replicaMethods.map { .text($0) }),
-                "permafrost": [
-                    "command": .text("permafrost --stanza=\(OperatorNames.stanza) --type=standby --delta restore"),
-                    "keep_data": true, "no_params": true,
-                ],
+                "permafrost": replica,
                 "basebackup": ["checkpoint": "fast"],
+                "callbacks": cluster.standby == nil
+                    ? [:] : ["on_role_change": .text("bash \(Self.directory)/promoted.sh")],
             ],
         ]
     }
@@ -157,6 +190,13 @@ struct PatroniConfiguration {
         ]
         if cluster.isArchiving { postgresql["recovery_conf"] = ["restore_command": .text(Self.restoreCommand)] }
         var own: ServiceJSON = ["ttl": 30, "loop_wait": 10, "retry_timeout": 10, "postgresql": postgresql]
+        if let standby = cluster.standby, standby.isFollowing {
+            own["standby_cluster"] = [
+                "create_replica_methods": ["permafrost"],
+                "restore_command": .text(
+                    "permafrost --stanza=\(OperatorNames.stanza) --repo=\(standby.repository) archive-get %f \"%p\""),
+            ]
+        }
         own["synchronous_mode"] = .bool(cluster.synchronous != nil)
         own["synchronous_mode_strict"] = .bool(cluster.synchronous?.isStrict ?? false)
         own["synchronous_node_count"] = ServiceJSON(cluster.synchronous?.members ?? 1)
@@ -181,24 +221,38 @@ struct PatroniConfiguration {
 
     private var replicaMethods: [String] { cluster.isArchiving ? ["permafrost", "basebackup"] : ["basebackup"] }
 
-    static func command(_ restore: WantedRestore) -> String {
-        var words = [
-            "permafrost", "--config=\(restoreDirectory)/restore.conf",
-            "--config-include-path=\(restoreDirectory)/conf.d", "--stanza=\(OperatorNames.stanza)", "--delta",
-            "--set=\(restore.label)", "--type=\(restore.target.kind.rawValue)",
-        ]
-        if let value = restore.target.value { words.append("--target=\(value)") }
-        if let timeline = restore.target.timeline { words.append("--target-timeline=\(timeline)") }
-        if restore.target.kind != .default { words.append("--target-action=promote") }
-        if !restore.target.isInclusive, [.lsn, .time, .xid].contains(restore.target.kind) {
-            words.append("--target-exclusive")
+    static func command(_ restore: WantedRestore, major: Int) -> String {
+        var words = ["permafrost"]
+        if let found = restore.found, found.text == nil {
+            words.append("--repo=\(found.key)")
+        } else {
+            words += [
+                "--config=\(restoreDirectory)/restore.conf", "--config-include-path=\(restoreDirectory)/conf.d",
+            ]
+        }
+        words += ["--stanza=\(restore.stanza)", "--delta"]
+        if let label = restore.label {
+            words += ["--set=\(label)", "--type=\(restore.target.kind.rawValue)"]
+            if let value = restore.target.value { words.append("--target=\(value)") }
+            if let timeline = restore.target.timeline { words.append("--target-timeline=\(timeline)") }
+            if restore.target.kind != .default { words.append("--target-action=promote") }
+            if !restore.target.isInclusive, [.lsn, .time, .xid].contains(restore.target.kind) {
+                words.append("--target-exclusive")
+            }
+        } else {
+            words += restore.options.map { "--\($0.name)=\($0.value)" }
+            let type = restore.options.first { $0.name == "type" }?.value ?? "default"
+            if type != "default" { words.append("--target-action=promote") }
         }
         words.append("restore")
         // Patroni ends without an error when it fails: what it says goes where the pod's status shows it.
         let data = EngineConfiguration.dataDirectory
         let script =
-            "[ ! -d \(data).partial ] || mv \(data).partial \(data); "
-            + words.map(quoted).joined(separator: " ") + " 2>&1 | tee /dev/termination-log"
+            "[ ! -d \(data).partial ] || mv \(data).partial \(data); { "
+            + words.map(quoted).joined(separator: " ")
+            + " && { [ \"$(cat \(data)/PG_VERSION)\" = \(major) ] || { echo \"the backup is of PostgreSQL "
+            + "$(cat \(data)/PG_VERSION), and the cluster is to be of \(major)\"; false; }; }; } 2>&1 "
+            + "| tee /dev/termination-log"
         return ["bash", "-o", "pipefail", "-c", script].map(quoted).joined(separator: " ")
     }
 

@@ -8,6 +8,7 @@ extension ClusterObjects {
         let own = [OperatorNames.cluster: name, OperatorNames.part: Part.repositoryHost.rawValue]
         let selector = ServiceJSON.object(own.mapValues { .text($0) })
         let volumes = cluster.repositories.compactMap(\.volume)
+        let source = cluster.restore?.found?.claim
         var service = object(.services, host, .repositoryHost)
         service["spec"] = [
             "selector": selector,
@@ -38,7 +39,12 @@ extension ClusterObjects {
                             PodParts.mount("run", EngineConfiguration.runDirectory),
                             PodParts.mount("configuration", EngineConfiguration.directory, readOnly: true),
                             PodParts.mount("tmp", "/tmp"),
-                        ] + PodParts.filesMount(self) + volumes.map { PodParts.mount($0.claim, $0.directory) }),
+                        ] + PodParts.filesMount(self) + volumes.map { PodParts.mount($0.claim, $0.directory) }
+                            + (source.map { _ in
+                                [
+                                    PodParts.mount("source", EngineConfiguration.sourceDirectory, readOnly: true)
+                                ]
+                            } ?? [])),
                 ]
             ],
             "volumes": .array(
@@ -48,7 +54,8 @@ extension ClusterObjects {
                 ] + (PodParts.filesVolume(self).map { [$0] } ?? [])
                     + volumes.map {
                         ["name": .text($0.claim), "persistentVolumeClaim": ["claimName": .text($0.claim)]]
-                    }),
+                    }
+                    + (source.map { [["name": "source", "persistentVolumeClaim": ["claimName": .text($0)]]] } ?? [])),
         ]
         if let resources = cluster.pods.hostResources, var container = pod["containers"]?.elements.first {
             container["resources"] = resources

@@ -8,12 +8,17 @@ struct UserFileContent: Sendable, Equatable {
     private(set) var faults: [Refusal] = []
     /// Sections and options that are set already, with their values: given again they would be refused by the engine.
     private var taken: [String: String]
+    private let stanza: String
 
     /// - Parameters:
     ///   - texts: files of configuration that are there already.
     ///   - entries: of a Secret or ConfigMap; nil when there is none.
-    init(_ wanted: UserFiles, beside texts: [String], entries: (UserFiles.Source) -> [String: [UInt8]]?) {
+    init(
+        _ wanted: UserFiles, beside texts: [String], stanza: String = OperatorNames.stanza,
+        entries: (UserFiles.Source) -> [String: [UInt8]]?
+    ) {
         taken = [:]
+        self.stanza = stanza
         for text in texts {
             for case .option(let section, let key, let value) in Self.lines(text) { taken["\(section) \(key)"] = value }
         }
@@ -95,9 +100,9 @@ struct UserFileContent: Sendable, Equatable {
     /// nil when the line is the user's to write; empty when it says what holds anyway.
     private func refusal(_ section: String, _ key: String, _ value: String) -> String? {
         let parts = section.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count <= 2, ["global", OperatorNames.stanza].contains(parts[0]),
+        guard parts.count <= 2, ["global", stanza].contains(parts[0]),
             parts.count == 1 || Command(rawValue: parts[1]) != nil
-        else { return "it is in section '\(section)', and known are global and \(OperatorNames.stanza)" }
+        else { return "it is in section '\(section)', and known are global and \(stanza)" }
         if let present = taken["\(section) \(key)"] { return present == value ? "" : "it is set already" }
         let option: FileOption
         do throws(BackupError) {

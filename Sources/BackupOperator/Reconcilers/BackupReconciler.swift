@@ -124,6 +124,11 @@ struct BackupReconciler {
         } catch {
             throw Refusal(error.reason, error.message, isTemporary: true)
         }
+        if let standby = wanted.standby {
+            throw Refusal(
+                "Standby", "\(kind) '\(backup.cluster)' follows another, which makes the backups",
+                isTemporary: standby.isToEnd)
+        }
         guard let number = backup.repositoryKey ?? wanted.firstRepository else {
             throw Refusal("NoRepository", "\(kind) '\(backup.cluster)' has no repository", isTemporary: true)
         }

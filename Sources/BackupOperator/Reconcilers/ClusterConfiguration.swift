@@ -130,21 +130,8 @@ struct ClusterConfiguration {
 
     /// Of a cluster that begins as a copy, until it has begun.
     private func restore() async throws(KubernetesError) {
-        guard let restore = cluster.restore else { return try await forget() }
-        let place = ObjectKey(namespace: namespace, name: ClusterObjects.restoreName(cluster.key.name))
-        let sources = sources([(1, restore.location)])
-        let present = context.caches.secrets[place]
-        guard present?.annotations[Self.sources] != sources else { return }
-        let (credentials, missing) = try await credentials([(1, restore.location)])
-        for wanted in objects.restoreObjects(credentials) {
-            var wanted = wanted
-            if wanted.type == .secrets, missing.isEmpty { wanted.object.annotations[Self.sources] = sources }
-            try await context.apply(wanted)
-        }
-        if let selector = missing[1] {
-            throw KubernetesError(
-                status: nil, message: "the backup to begin with needs \(selector), which does not exist")
-        }
+        guard let found = cluster.restore?.found else { return try await forget() }
+        for wanted in objects.restoreObjects(found) { try await context.apply(wanted) }
     }
 
     /// It has begun: the keys of what it began with are of no use any more.

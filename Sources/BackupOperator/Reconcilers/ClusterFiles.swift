@@ -26,7 +26,7 @@ struct ClusterFiles {
         if context.caches.secrets[name]?.annotations[Self.sources] == sources { return (cluster, []) }
 
         var present: [String: [String: [UInt8]]] = [:]
-        for source in files.sources { present[source.shown] = try await entries(source) }
+        for source in files.sources { present[source.shown] = try await context.entries(source, in: namespace) }
         let content = UserFileContent(files, beside: texts) { present[$0.shown] }
         var usable = cluster
         for repository in cluster.repositories {
@@ -53,18 +53,6 @@ struct ClusterFiles {
             return "\(source) \(object?.uid ?? "") \(object?.resourceVersion ?? "")"
         }
         return OperatorNames.digest((states + texts).joined(separator: "\n"))
-    }
-
-    private func entries(_ source: UserFiles.Source) async throws(KubernetesError) -> [String: [UInt8]]? {
-        let type: ResourceType = source.kind == .secret ? .secrets : .configMaps
-        guard let object = try await context.client.find(type, namespace: namespace, name: source.name) else {
-            return nil
-        }
-        var entries: [String: [UInt8]] = [:]
-        let (plain, encoded) = source.kind == .secret ? ("stringData", "data") : ("data", "binaryData")
-        for (name, text) in object[plain]?.texts ?? [:] { entries[name] = Array(text.utf8) }
-        for (name, text) in object[encoded]?.texts ?? [:] { entries[name] = Base64.decode(text) }
-        return entries
     }
 
     /// What the engine says of a repository with these files; nil when it is content.

@@ -62,6 +62,13 @@ struct ClusterReconciler {
         }
         (wanted, seen.fileFaults) = try await ClusterFiles(context: context, cluster: wanted).reconcile()
         seen.status = context.status(of: wanted)
+        if let refusal = try await findSource(&wanted, &seen) {
+            try await report(
+                cluster, dialect, ClusterReport(wanted: nil, refusal: refusal, observation: seen, now: context.now()))
+            return refusal.isTemporary ? .again(after: missingPause) : .done
+        }
+        let held = hold(wanted, seen)
+        wanted.standby?.hold = held
         let objects = ClusterObjects(wanted, context.settings)
         do throws(KubernetesError) {
             try await make(objects, &seen)
@@ -73,16 +80,61 @@ struct ClusterReconciler {
         }
         if seen.primary != nil { context.watch.add(key, unlessKnown: true) }
         await setUp(wanted, seen)
-        let pause = wanted.isStopped ? longestPause : try await keepSchedules(cluster, dialect, wanted, &seen)
+        let isQuiet = wanted.isStopped || wanted.standby != nil
+        let pause = isQuiet ? longestPause : try await keepSchedules(cluster, dialect, wanted, &seen)
         try await removeExpired(dialect, wanted, seen)
         try await report(cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
         if let trouble { throw trouble }
         if !seen.missing.isEmpty || seen.fileFaults.contains(where: \.isTemporary)
-            || wanted.faultyRepositories.contains(where: \.fault.isTemporary)
+            || wanted.faultyRepositories.contains(where: \.fault.isTemporary) || wanted.standby?.isToEnd == true
+            || wanted.restore?.found?.claim != nil
         {
             return .again(after: min(pause, missingPause))
         }
         return .again(after: pause)
+    }
+
+    // MARK: Where it comes from
+
+    /// A database that is up asks no source for anything any more, and it may be gone.
+    private func findSource(
+        _ wanted: inout DatabaseCluster, _ seen: inout ClusterObservation
+    ) async throws(KubernetesError) -> Refusal? {
+        guard let restore = wanted.restore, seen.primary?.isReady != true else { return nil }
+        switch try await CopySource(context: context, cluster: wanted, restore: restore).find() {
+        case .failure(let refusal): return refusal
+        case .success(let found):
+            wanted.restore?.found = found
+            seen.fileFaults += found.faults
+            return nil
+        }
+    }
+
+    /// Why a standby is not promoted now, though it is asked for: two that write are worse than none.
+    private func hold(_ wanted: DatabaseCluster, _ seen: ClusterObservation) -> Refusal? {
+        guard let standby = wanted.standby, standby.isToEnd else { return nil }
+        guard seen.primary?.isReady == true else {
+            return Refusal("NotBootstrapped", "it has not begun yet")
+        }
+        if let place = wanted.repositories.first(where: { $0.key == standby.repository })?.location,
+            let writer = context.writer(to: place, but: key)
+        {
+            return Refusal(
+                "RepositoryInUse",
+                "cluster '\(writer)' writes to the same place: pause it or delete it, and this one is promoted")
+        }
+        guard let status = seen.status else {
+            return Refusal("WaitingForPrimary", "its agent has not told of the archive yet")
+        }
+        let newest = status[standby.repository]?.newestSegment
+        let since = newest == standby.lastSegment ? standby.lastTime ?? context.now() : context.now()
+        if newest != nil, context.now() - since < WantedStandby.silence {
+            return Refusal(
+                "SourceIsWriting",
+                "somebody has archived \(newest ?? "") in the last \(WantedStandby.silence) s: it is promoted when "
+                    + "nothing has come for so long")
+        }
+        return nil
     }
 
     /// All objects of the cluster.
@@ -208,10 +260,15 @@ struct ClusterReconciler {
             var present = ServiceJSON(Array(text.utf8))
         else { return }
         let wanted = PatroniConfiguration(cluster: objects.cluster).dynamic
-        let merged = present.merging(wanted)
+        var merged = present.merging(wanted)
+        // It is promoted by what is not there any more.
+        if let standby = objects.cluster.standby, !standby.isFollowing { merged["standby_cluster"] = nil }
         if endpoints.annotations["initialize"]?.isEmpty == true { try await endStaleStart(place) }
         guard merged != present else { return }
         present = merged
+        if objects.cluster.standby?.isFollowing == false {
+            context.logger.notice("cluster '\(key)': the standby is promoted")
+        }
         _ = try await context.client.patch(
             .endpoints, namespace: place.namespace, name: place.name,
             ["metadata": ["annotations": ["config": .text(present.description)]]])
@@ -312,7 +369,8 @@ struct ClusterReconciler {
             if !backup.isFinished, backup.scheduledTime != nil { past.busy.insert(place) }
             if backup.phase != .failed { past.filled.insert(repository) }
         }
-        for repository in seen.status?.repositories ?? [] where !repository.backups.isEmpty {
+        for repository in seen.status?.repositories ?? []
+        where repository.backups.contains(where: { $0.stop >= wanted.historyBegan ?? 0 }) {
             past.filled.insert(repository.key)
         }
         let plan = SchedulePlan(

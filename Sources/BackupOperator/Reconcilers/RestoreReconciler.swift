@@ -63,6 +63,9 @@ struct RestoreReconciler {
         } catch {
             return try await fail(restore, error.message)
         }
+        guard wanted.standby == nil else {
+            return try await fail(restore, "the cluster follows another, whose data it has: restore that one")
+        }
         guard let number = restore.repositoryKey, wanted.repositories.contains(where: { $0.key == number }) else {
             let fault = wanted.faultyRepositories.first { $0.key == restore.repositoryKey }?.fault.message
             return try await fail(

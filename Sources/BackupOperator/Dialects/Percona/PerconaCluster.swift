@@ -57,9 +57,9 @@ package struct PerconaCluster: Sendable {
         cluster.archiveTimeout = patroni.archiveTimeout ?? 60
         cluster.unsupported += patroni.unsupported
         cluster.users = users(find, &cluster.unsupported)
-        let (files, notes) = files()
-        cluster.files = files
-        cluster.unsupported += notes
+        let files = files()
+        cluster.files = files.files
+        cluster.unsupported += files.unsupported
         if hasBackups {
             let repositories = try PerconaRepositories(object, removed: unauthorized)
             cluster.firstRepository = repositories.first
@@ -68,6 +68,13 @@ package struct PerconaCluster: Sendable {
             cluster.faultySchedules = repositories.faultySchedules
             cluster.engineOptions = repositories.engineOptions
             cluster.unsupported += repositories.unsupported
+        }
+        cluster.standby = try PerconaStandby(self).wanted
+        cluster.historyBegan = Percona.text(status, "permafrost", "historyBegan").flatMap(ServiceTime.parseISO8601)
+        if !isBootstrapped {
+            let source = try PerconaSource(object)
+            cluster.restore = source.restore
+            cluster.unsupported += source.unsupported
         }
         cluster.unsupported.sort()
         return cluster
@@ -88,11 +95,6 @@ package struct PerconaCluster: Sendable {
 
     /// What would cost secrecy or data if it were left out.
     private func refuseHarm() throws(Refusal) {
-        if spec[["standby", "enabled"]]?.bool == true {
-            throw Refusal(
-                "StandbyUnsupported",
-                "spec.standby: clusters that follow another are not there: this one would write beside it")
-        }
         if spec["tlsOnly"]?.bool == true {
             throw Refusal(
                 "TLSOnlyUnsupported", "spec.tlsOnly: connections without TLS cannot be refused, so nothing is begun")
@@ -100,12 +102,6 @@ package struct PerconaCluster: Sendable {
         if let snapshots = spec[["backups", "volumeSnapshots"]], !snapshots.isEmpty {
             throw Refusal(
                 "SnapshotUnsupported", "spec.backups.volumeSnapshots: backups by volume snapshot are not there")
-        }
-        if let source = spec["dataSource"], !source.isEmpty, !isBootstrapped {
-            throw Refusal(
-                "DataSourceUnsupported",
-                "spec.dataSource: a cluster cannot begin with the data of another yet, and an empty one is not what is asked for"
-            )
         }
     }
 
@@ -162,36 +158,9 @@ package struct PerconaCluster: Sendable {
 
     // MARK: Files
 
-    private func files() -> (UserFiles, [UnsupportedField]) {
-        var files = UserFiles()
-        var notes: [UnsupportedField] = []
-        guard hasBackups else { return (files, notes) }
-        for (place, json) in (spec[["backups", "pgbackrest", "configuration"]]?.elements ?? []).enumerated() {
-            let path = "\(PerconaRepositories.path).configuration[\(place)]"
-            for (member, kind) in [("secret", UserFiles.Source.Kind.secret), ("configMap", .configMap)] {
-                guard let source = json[member] else { continue }
-                guard let name = Percona.text(source, "name") else {
-                    notes.append(UnsupportedField("\(path).\(member)", "it has no name"))
-                    continue
-                }
-                var items: [UserFiles.Item]?
-                if let list = source["items"]?.elements, !list.isEmpty {
-                    items = list.compactMap { item in
-                        guard let key = Percona.text(item, "key"), let file = Percona.text(item, "path") else {
-                            return nil
-                        }
-                        return UserFiles.Item(key: key, file: file)
-                    }
-                }
-                files.sources.append(
-                    UserFiles.Source(kind, name, items: items, isOptional: source["optional"]?.bool ?? false))
-            }
-            if let token = json["serviceAccountToken"] { files.tokens.append(["serviceAccountToken": token]) }
-            for member in ["downwardAPI", "clusterTrustBundle", "podCertificate"] where json[member] != nil {
-                notes.append(UnsupportedField("\(path).\(member)", "nothing comes of it"))
-            }
-        }
-        return (files, notes)
+    private func files() -> PerconaFiles {
+        let list = hasBackups ? spec[["backups", "pgbackrest", "configuration"]] : nil
+        return PerconaFiles(list, at: "\(PerconaRepositories.path).configuration")
     }
 
     // MARK: What nothing comes of
@@ -206,7 +175,13 @@ package struct PerconaCluster: Sendable {
         "instances[].topologySpreadConstraints", "instances[].priorityClassName", "instances[].metadata",
         "instances[].dataVolumeClaimSpec.accessModes", "instances[].dataVolumeClaimSpec.storageClassName",
         "instances[].dataVolumeClaimSpec.resources.requests.storage", "patroni.dynamicConfiguration",
-        "patroni.leaderLeaseDurationSeconds", "patroni.syncPeriodSeconds", "standby", "tlsOnly", "dataSource",
+        "patroni.leaderLeaseDurationSeconds", "patroni.syncPeriodSeconds", "standby.enabled", "standby.repoName",
+        "standby.host", "standby.port", "tlsOnly", "dataSource.volumes",
+        "dataSource.postgresCluster.clusterName", "dataSource.postgresCluster.clusterNamespace",
+        "dataSource.postgresCluster.repoName", "dataSource.postgresCluster.options", "dataSource.pgbackrest.stanza",
+        "dataSource.pgbackrest.configuration", "dataSource.pgbackrest.global", "dataSource.pgbackrest.options",
+        "dataSource.pgbackrest.repo.name", "dataSource.pgbackrest.repo.s3", "dataSource.pgbackrest.repo.gcs",
+        "dataSource.pgbackrest.repo.azure", "dataSource.pgbackrest.repo.volume",
         "backups.enabled", "backups.volumeSnapshots", "backups.pgbackrest.metadata",
         "backups.pgbackrest.configuration", "backups.pgbackrest.global", "backups.pgbackrest.repos[].name",
         "backups.pgbackrest.repos[].schedules.full", "backups.pgbackrest.repos[].schedules.differential",
@@ -226,6 +201,7 @@ package struct PerconaCluster: Sendable {
         "spec.image": "the images are the operator's own",
         "spec.backups.pgbackrest.image": "the images are the operator's own",
         "spec.proxy": "there is no connection pooler: clients connect to PostgreSQL",
+        "spec.dataSource": "the database's own pod restores",
         "spec.backups.trackLatestRestorableTime": "commits are not tracked",
     ]
 
@@ -234,6 +210,8 @@ package struct PerconaCluster: Sendable {
         // What is turned off asks for nothing.
         for name in ["pmm", "logcollector"] where asked[[name, "enabled"]]?.bool != true { asked[name] = nil }
         if asked[["proxy", "pgBouncer", "replicas"]]?.integer == 0 { asked["proxy"] = nil }
+        if asked[["standby", "enabled"]]?.bool != true { asked["standby"] = nil }
+        if isBootstrapped { asked["dataSource"] = nil }
         return Self.fields.others(in: asked, at: "spec").map { path in
             let reason = Self.reasons.first { path == $0.key || path.hasPrefix($0.key + ".") }?.value
             return UnsupportedField(path, reason ?? "nothing comes of it")

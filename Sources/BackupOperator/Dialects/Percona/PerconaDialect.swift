@@ -62,7 +62,11 @@ extension PerconaCluster: ClusterManifest {
         let finalizers = object.finalizers.filter(Percona.finalizers.contains)
         guard !finalizers.isEmpty else { return nil }
         var removal = WantedRemoval(finalizers: finalizers)
-        removal.backupsFinalizer = finalizers.first { $0 == Percona.deleteBackups }
+        // Backups of what a standby follows are another's.
+        let isStandby = status?[PerconaStandby.statusPath + ["state"]]?.string == "following"
+        if !isStandby, spec[["standby", "enabled"]]?.bool != true {
+            removal.backupsFinalizer = finalizers.first { $0 == Percona.deleteBackups }
+        }
         removal.removesVolumes = finalizers.contains(Percona.deleteVolumes)
         if let wanted = try? wanted({ _, _ in nil }) {
             removal.userSecrets =
@@ -79,8 +83,10 @@ extension PerconaCluster: ClusterManifest {
         case .configMaps: member = "configMap"
         default: return false
         }
-        return (spec[["backups", "pgbackrest", "configuration"]]?.elements ?? []).contains {
-            $0[[member, "name"]]?.string == name
+        var lists = [["backups", "pgbackrest", "configuration"]]
+        if !isBootstrapped { lists.append(["dataSource", "pgbackrest", "configuration"]) }
+        return lists.contains { list in
+            (spec[list]?.elements ?? []).contains { $0[[member, "name"]]?.string == name }
         }
     }
 

@@ -17,7 +17,7 @@ package struct PerconaRestore: RestoreManifest {
         }
     }
 
-    private static func options(_ texts: [String]) throws(Refusal) -> [(name: String, value: String)] {
+    static func options(_ texts: [String]) throws(Refusal) -> [(name: String, value: String)] {
         let asked = try PerconaWords.options(texts).sorted { $0.key.rawValue < $1.key.rawValue }
         do throws(BackupError) {
             _ = try JobRequest(

@@ -30,7 +30,7 @@ struct PerconaStatus: Sendable {
     func change() -> StatusChange? {
         let kept = (old["conditions"]?.elements ?? []).filter { $0["type"]?.string != "Progressing" }
         let merged = Condition.merge(
-            conditions, into: kept, generation: cluster.object.generation, now: report.now)
+            conditions, into: kept, generation: cluster.object.generation, now: report.now, ended: ["Standby"])
         var patch: ServiceJSON = [:]
         func set(_ path: [String], _ value: ServiceJSON?) {
             if let value, old[path] != value { patch[path] = value }
@@ -51,8 +51,55 @@ struct PerconaStatus: Sendable {
             set(["pgbackrest", "repos"], .array(keys.map(repository)))
             for (name, value) in remembered(wanted) { set(["permafrost", "repositories", name], value) }
             set(["archiving"], health.archiving)
+            for (name, value) in beginning(wanted) { set(["permafrost", name], value) }
         }
         return patch.isEmpty ? nil : StatusChange(patch: patch, news: merged.changed)
+    }
+
+    private var isUp: Bool { observation.primary?.isReady == true }
+
+    /// Where the database came from, what it follows, and since when its history is its own.
+    private func beginning(_ wanted: DatabaseCluster) -> [String: ServiceJSON] {
+        var json: [String: ServiceJSON] = [:]
+        let now = ServiceJSON.text(ServiceTime.rfc3339(report.now))
+        if let restore = wanted.restore {
+            var source: ServiceJSON = ["from": .text(restore.description)]
+            if !restore.options.isEmpty {
+                source["options"] = .text(restore.options.map { "--\($0.name)=\($0.value)" }.joined(separator: " "))
+            }
+            if isUp {
+                source["completed"] = now
+                json["historyBegan"] = now
+            }
+            json["dataSource"] = source
+        }
+        if let standby = wanted.standby {
+            var state: ServiceJSON = ["state": "following", "repo": .text("repo\(standby.repository)")]
+            let known = old[PerconaStandby.statusPath]
+            if let newest = observation.status?[standby.repository]?.newestSegment,
+                newest != known?["lastWal"]?.string
+            {
+                state["lastWal"] = .text(newest)
+                state["lastWalSeen"] = now
+            }
+            if !standby.isFollowing, observation.status?.isInRecovery == false {
+                state["state"] = "promoted"
+                state["promoted"] = now
+                json["historyBegan"] = now
+            }
+            json["standby"] = known?.merging(state) ?? state
+        }
+        return json
+    }
+
+    private func standbyCondition(_ standby: WantedStandby) -> Condition {
+        if let hold = standby.hold { return Condition("Standby", .yes, hold.reason, hold.message) }
+        return standby.isToEnd
+            ? Condition("Standby", .yes, "Promoting", "the cluster becomes one of its own")
+            : Condition(
+                "Standby", .yes, "FollowsArchive",
+                "the cluster follows what another archives in repo\(standby.repository); it makes no backups and "
+                    + "archives nothing")
     }
 
     private var state: String {
@@ -150,8 +197,19 @@ struct PerconaStatus: Sendable {
         var conditions = [health.unsupported]
         conditions.insert(
             wanted.isStopped ? Condition("Ready", .no, "Paused", "spec.pause is true") : health.ready, at: 0)
-        if observation.primary?.isReady == true || cluster.isBootstrapped {
-            conditions.append(Condition("Bootstrapped", .yes, "ClusterBootstrapped", "the database has been made"))
+        if isUp || cluster.isBootstrapped {
+            let from = wanted.restore?.description ?? old[["permafrost", "dataSource", "from"]]?.string
+            conditions.append(
+                Condition(
+                    "Bootstrapped", .yes, "ClusterBootstrapped",
+                    from.map { "the database has begun with \($0)" } ?? "the database has been made"))
+        }
+        if let standby = wanted.standby {
+            conditions += [
+                standbyCondition(standby), health.repositoryReady, health.configurationAccepted,
+                Condition("ReadyForBackup", .no, "Standby", "the cluster that this one follows makes the backups"),
+            ]
+            return conditions
         }
         guard wanted.isArchiving else {
             return conditions + [

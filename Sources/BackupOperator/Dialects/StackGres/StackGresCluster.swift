@@ -268,7 +268,9 @@ package struct StackGresCluster: Sendable {
                 "PostgresVersionDiffers",
                 "SGBackup '\(name)' is of PostgreSQL \(other), and the cluster is to be of PostgreSQL \(major)")
         }
-        var restore = WantedRestore(location: location, label: label, target: try target(from, backup, name))
+        var restore = WantedRestore(
+            source: .place(SourcePlace(location: location)), label: label, target: try target(from, backup, name),
+            description: "SGBackup '\(name)'")
         if let count = json["downloadDiskConcurrency"]?.integer, count > 1 {
             restore.settings["process-max"] = "\(count)"
         }
