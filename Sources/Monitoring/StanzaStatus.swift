@@ -21,6 +21,8 @@ package struct ServerLook: Sendable {
     package var lag: ArchiveLag?
     /// Why it is not less.
     package var pushFailure: ArchivePushFailure?
+    /// Up to when can be restored for certain, in microseconds since 1970.
+    package var restorable: Int64?
 
     package init(_ result: Result<ServerStatus, BackupError>) { self.result = result }
 }

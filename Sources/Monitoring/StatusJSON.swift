@@ -29,6 +29,7 @@ enum StatusJSON {
             members[name] = .text(file.name)
             members["\(name)-time"] = number(file.time)
         }
+        if let time = look.restorable { members["restorable"] = number(time) }
         if let lag = look.lag {
             members["ready"] = number(lag.segments)
             members["ready-bytes"] = number(lag.bytes)

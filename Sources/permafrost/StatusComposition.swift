@@ -23,6 +23,7 @@ final class StatusComposition: Sendable {
     private let spoolPath: String
     private let failures: PushFailures?
     private let known = Mutex<[String: Known]>([:])
+    private let restorable = Mutex<[String: RestorableTime]>([:])
 
     /// Milliseconds that a look may try to get one answer of a store, or of PostgreSQL: no longer than who asks has patience.
     private static let storeTimeout = 8_000
@@ -181,6 +182,14 @@ final class StatusComposition: Sendable {
         return repository
     }
 
+    private func mayDropWAL(_ stanza: String) -> Bool {
+        let configuration = try? Configuration.load(
+            programPath: programPath,
+            arguments: [Command.archivePush.rawValue, "--\(OptionName.stanza.rawValue)=\(stanza)"] + ServerRun.places,
+            environment: ProgramPath.environment())
+        return configuration?.size(.archivePushQueueMax) != nil
+    }
+
     private func server(_ stanza: String, dataDirectory: String) -> ServerLook {
         let result: Result<ServerStatus, BackupError>
         do throws(BackupError) {
@@ -194,7 +203,15 @@ final class StatusComposition: Sendable {
             result = .failure(error)
         }
         var look = ServerLook(result)
-        guard case .success(let status) = result, status.archiving != nil else { return look }
+        guard case .success(let status) = result else { return look }
+        // Where WAL may be dropped, what is archived need not hang together.
+        if !mayDropWAL(stanza) {
+            look.restorable = restorable.withLock { times in
+                times[stanza, default: RestorableTime()].note(status)
+                return times[stanza]?.time
+            }
+        }
+        guard status.archiving != nil else { return look }
         look.lag = try? ArchiveLag(dataDirectory: dataDirectory)
         let spool = ArchiveSpool(directory: "\(spoolPath)/archive/\(stanza)/\(ArchiveSpool.Direction.push.rawValue)")
         look.pushFailure =

@@ -501,4 +501,35 @@ import Testing
             }
         }
     }
+
+    @Test("the newest backup says up to when can be restored, and the window ends there")
+    func latestRestorableTime() async throws {
+        try await withScene { scene, client in
+            try await liveSource(scene, client, Self.object("old", Self.onVolume))
+            let work = try scene.makeOperator()
+            try await with([{ try await work.run() }, { try await scene.play() }]) {
+                func backup() async throws -> KubernetesObject? {
+                    try await client.list(Percona.backups).objects.max { $0.name < $1.name }
+                }
+                let stop = try #require(scene.state.withLock { $0.backups[old]?.last?.start })
+                // Before the backup was complete it is of no use.
+                scene.state.withLock { $0.restorable = stop * 1_000_000 }
+                try await Task.sleep(for: .milliseconds(300))
+                #expect(try await backup()?["status", "latestRestorableTime"] == nil)
+                scene.state.withLock { $0.restorable = (stop + 60) * 1_000_000 + 123_456 }
+                let text = PerconaBackup.target((stop + 60) * 1_000_000 + 123_456)
+                #expect(text.hasSuffix(".123456+0000") && text.count == "2026-07-22 12:22:17.000000+0000".count)
+                try await eventually("told") {
+                    try await backup()?["status", "latestRestorableTime"]?.string == text
+                }
+                try await eventually("the window") {
+                    let status = try await cluster(client, "old")["status"]
+                    return status?[["pgbackrest", "repos"]]?.elements.first?["lastRestorableTime"]?.string
+                        == ServiceTime.rfc3339(stop + 60)
+                }
+                let map = try await client.get(.configMaps, namespace: "demo", name: "old-patroni")
+                #expect(map["data", "patroni.yml"]?.string?.contains(#""track_commit_timestamp":"on""#) == true)
+            }
+        }
+    }
 }

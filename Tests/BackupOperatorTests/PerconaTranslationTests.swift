@@ -235,7 +235,10 @@ import Testing
                 ], "pause": true,
             ])
         #expect(cluster.instances == 2 && cluster.isStopped && cluster.keepsVolumes && cluster.archiveTimeout == 300)
-        #expect(cluster.parameters == ["shared_buffers": "1GB", "max_connections": "50", "jit": "off"])
+        #expect(
+            cluster.parameters == [
+                "shared_buffers": "1GB", "max_connections": "50", "jit": "off", "track_commit_timestamp": "on",
+            ])
         #expect(cluster.users?.map(\.secret) == ["pg-pguser-rhino", "s"])
         #expect(cluster.users?.map(\.options) == ["SUPERUSER NOCREATEDB", ""])
         #expect(cluster.repositories.first?.retries == 7)

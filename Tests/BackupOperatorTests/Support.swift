@@ -67,6 +67,8 @@ final class Scene: ClusterAgents {
         /// Clusters that follow another, and the newest segment in their archive.
         var inRecovery: Set<ObjectKey> = []
         var archive: [ObjectKey: String] = [:]
+        /// Up to when can be restored, in microseconds since 1970.
+        var restorable: Int64?
     }
 
     let server = APITestServer()
@@ -158,6 +160,7 @@ final class Scene: ClusterAgents {
                     "is-failing": .bool(isFailing), "last-archived": "000000010000000000000003",
                     "last-archived-time": .number("\(state.now)"), "last-failed": "000000010000000000000004",
                     "ready": .number(isFailing ? "2" : "0"),
+                    "restorable": state.restorable.map { .number("\($0)") } ?? .null,
                 ],
                 "volumes": [], "repositories": .array(repositories),
             ]

@@ -22,6 +22,15 @@ package struct ServerStatus: Sendable {
         /// Whether there is a command or a library that archives.
         package var isCommandSet: Bool
         package var counts: ArchiverCounts
+        /// nil where commits are not tracked.
+        package var lastCommit: LastCommit?
+
+        package init(mode: String, isCommandSet: Bool, counts: ArchiverCounts, lastCommit: LastCommit? = nil) {
+            self.mode = mode
+            self.isCommandSet = isCommandSet
+            self.counts = counts
+            self.lastCommit = lastCommit
+        }
     }
 
     package init(
@@ -54,7 +63,8 @@ package struct ServerStatus: Sendable {
             let settings = try found.server.archivingSettings()
             let isSet = !settings.archiveLibrary.isEmpty || !settings.archiveCommand.allSatisfy(\.isWhitespace)
             status.archiving = Archiving(
-                mode: settings.archiveMode, isCommandSet: isSet, counts: try found.server.archiverCounts())
+                mode: settings.archiveMode, isCommandSet: isSet, counts: try found.server.archiverCounts(),
+                lastCommit: try found.server.lastCommit())
         }
         return status
     }

@@ -61,6 +61,8 @@ package enum BackupProgress: Sendable {
     case failed(String, pod: String?, log: String?)
     /// By which retention leaves it alone, or not.
     case held(Bool)
+    /// Up to when can be restored with it, in microseconds since 1970.
+    case restorable(Int64)
 }
 
 /// What is known of a backup that is complete.

@@ -187,7 +187,11 @@ package struct ClusterHealth: Sendable {
         json["size"] = .number("\(seen.backups.reduce(0) { $0 + $1.repositorySize })")
         if let first = sound.map(\.stop).min() { json["firstRestorableTime"] = .text(ServiceTime.rfc3339(first)) }
         if !sound.isEmpty {
-            let last = max(sound.map(\.stop).max() ?? 0, observation.status?.archiving?.lastTime ?? 0)
+            let archiving = observation.status?.archiving
+            // Where commits are tracked, a moment that a restore certainly reaches.
+            let isTracked = wanted?.parameters["track_commit_timestamp"] == "on"
+            let archived = isTracked ? archiving?.restorable.map { $0 / 1_000_000 } : archiving?.lastTime
+            let last = max(sound.map(\.stop).max() ?? 0, archived ?? 0)
             json["lastRestorableTime"] = .text(ServiceTime.rfc3339(last))
         }
         if let newest = seen.backups.max(by: { $0.stop < $1.stop }) {

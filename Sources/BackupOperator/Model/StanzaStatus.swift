@@ -36,6 +36,8 @@ package struct StanzaStatus: Sendable, Equatable {
         /// Segments that wait.
         package var ready: Int
         package var error: Trouble?
+        /// Up to when can be restored for certain, in microseconds since 1970; nil where nobody tracks commits.
+        package var restorable: Int64?
     }
 
     package struct Volume: Sendable, Equatable {
@@ -69,7 +71,8 @@ package struct StanzaStatus: Sendable, Equatable {
                 isFailing: json["is-failing"]?.bool ?? false, lastSegment: json["last-archived"]?.string,
                 lastTime: json["last-archived-time"]?.integer.map { Int64($0) },
                 failedSegment: json["last-failed"]?.string, ready: json["ready"]?.integer ?? 0,
-                error: json["error"].flatMap { Trouble($0) })
+                error: json["error"].flatMap { Trouble($0) },
+                restorable: json["restorable"]?.integer.map { Int64($0) })
         }
         volumes = (json["volumes"]?.elements ?? []).compactMap { json in
             guard let name = json["name"]?.string, let size = json["size"]?.integer, let free = json["free"]?.integer

@@ -83,6 +83,7 @@ struct ClusterReconciler {
         let isQuiet = wanted.isStopped || wanted.standby != nil
         let pause = isQuiet ? longestPause : try await keepSchedules(cluster, dialect, wanted, &seen)
         try await removeExpired(dialect, wanted, seen)
+        try await tellRestorable(cluster, dialect, wanted, seen)
         try await report(cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
         if let trouble { throw trouble }
         if !seen.missing.isEmpty || seen.fileFaults.contains(where: \.isTemporary)
@@ -394,6 +395,27 @@ struct ClusterReconciler {
         seen.schedules = plan.states
         guard let next = plan.next else { return longestPause }
         return min(longestPause, .seconds(max(0, next - context.now())) + .milliseconds(20))
+    }
+
+    /// The newest backup of each repository says up to when can be restored with it: to a moment after it.
+    private func tellRestorable(
+        _ cluster: any ClusterManifest, _ dialect: DialectCaches, _ wanted: DatabaseCluster, _ seen: ClusterObservation
+    ) async throws(KubernetesError) {
+        guard let time = seen.status?.archiving?.restorable else { return }
+        let backups = context.backups(of: key, dialect)
+            .filter { $0.phase == .completed && !$0.object.isBeingDeleted && $0.isMade(for: cluster.object) }
+        for repository in wanted.repositories {
+            guard
+                let newest = backups.filter({ $0.repositoryKey == repository.key })
+                    .max(by: { ($0.endTime ?? 0, $0.object.name) < ($1.endTime ?? 0, $1.object.name) }),
+                let end = newest.endTime, time >= (end + 1) * 1_000_000
+            else { continue }
+            let status = newest.status(.restorable(time))
+            guard !status.isEmpty else { continue }
+            _ = try await context.client.patch(
+                dialect.dialect.backups, namespace: newest.object.namespace, name: newest.object.name,
+                ["metadata": ["uid": .text(newest.object.uid)], "status": status], .status)
+        }
     }
 
     /// Backups that retention has removed from the repository go here too.

@@ -97,6 +97,13 @@ package struct PerconaBackup: BackupManifest {
         return object
     }
 
+    private var restorableTime: String? { Percona.text(status, "latestRestorableTime") }
+
+    /// As the option `--target` takes it: `2026-07-22 12:22:17.000000+0000`.
+    static func target(_ microseconds: Int64) -> String {
+        String(ServiceTime.rfc3339(microseconds: microseconds).dropLast()).replacing("T", with: " ") + "+0000"
+    }
+
     // MARK: Status
 
     package func status(_ progress: BackupProgress) -> ServiceJSON {
@@ -120,6 +127,9 @@ package struct PerconaBackup: BackupManifest {
             if let log { status["log"] = .text(log) }
             return status
         case .held: return [:]
+        case .restorable(let time):
+            let text = Self.target(time)
+            return restorableTime == text ? [:] : ["latestRestorableTime": .text(text)]
         }
     }
 

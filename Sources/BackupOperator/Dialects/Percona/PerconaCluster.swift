@@ -53,6 +53,12 @@ package struct PerconaCluster: Sendable {
         cluster.unsupported = unsupported() + instances.unsupported
         let patroni = PerconaPatroni(spec["patroni"] ?? [:])
         cluster.parameters = patroni.parameters
+        // The server tells the time of its last commit, which a restore to a time must not lie behind.
+        if hasBackups, spec[["backups", "trackLatestRestorableTime"]]?.bool != false,
+            cluster.parameters["track_commit_timestamp"] == nil
+        {
+            cluster.parameters["track_commit_timestamp"] = "on"
+        }
         cluster.patroniSettings = patroni.settings
         cluster.archiveTimeout = patroni.archiveTimeout ?? 60
         cluster.unsupported += patroni.unsupported
@@ -182,7 +188,8 @@ package struct PerconaCluster: Sendable {
         "dataSource.pgbackrest.configuration", "dataSource.pgbackrest.global", "dataSource.pgbackrest.options",
         "dataSource.pgbackrest.repo.name", "dataSource.pgbackrest.repo.s3", "dataSource.pgbackrest.repo.gcs",
         "dataSource.pgbackrest.repo.azure", "dataSource.pgbackrest.repo.volume",
-        "backups.enabled", "backups.volumeSnapshots", "backups.pgbackrest.metadata",
+        "backups.enabled", "backups.trackLatestRestorableTime", "backups.volumeSnapshots",
+        "backups.pgbackrest.metadata",
         "backups.pgbackrest.configuration", "backups.pgbackrest.global", "backups.pgbackrest.repos[].name",
         "backups.pgbackrest.repos[].schedules.full", "backups.pgbackrest.repos[].schedules.differential",
         "backups.pgbackrest.repos[].schedules.incremental", "backups.pgbackrest.repos[].volume.volumeClaimSpec",
@@ -202,7 +209,6 @@ package struct PerconaCluster: Sendable {
         "spec.backups.pgbackrest.image": "the images are the operator's own",
         "spec.proxy": "there is no connection pooler: clients connect to PostgreSQL",
         "spec.dataSource": "the database's own pod restores",
-        "spec.backups.trackLatestRestorableTime": "commits are not tracked",
     ]
 
     private func unsupported() -> [UnsupportedField] {

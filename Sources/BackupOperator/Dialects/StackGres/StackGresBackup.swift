@@ -103,6 +103,7 @@ package struct StackGresBackup: BackupManifest {
             status[["process", "failure"]] = .text(message)
             return status
         case .held(let isHeld): return ["process": ["managedLifecycle": .bool(!isHeld)]]
+        case .restorable: return [:]
         }
     }
 
