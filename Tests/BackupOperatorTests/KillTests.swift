@@ -90,7 +90,7 @@ import Testing
         return count
     }
 
-    private func keepRunning(_ scene: Scene, _ guillotine: Guillotine) async throws {
+    func keepRunning(_ scene: Scene, _ guillotine: Guillotine) async throws {
         while !Task.isCancelled {
             let work = try scene.makeOperator()
             let task = Task { try await work.run() }

@@ -532,4 +532,44 @@ import Testing
             }
         }
     }
+
+    /// A cluster with a backup, and one that begins as a copy of it; the operator ends before one of its changes.
+    private func copying(_ falls: Int?) async throws -> Int {
+        var count = 0
+        try await withScene { scene, client in
+            try await liveSource(scene, client, Self.object("old", Self.onVolume))
+            let guillotine = KillTests.Guillotine()
+            guillotine.state.withLock { $0.falls = falls }
+            scene.server.set { $0.intercept = { request in guillotine.respond(to: request) } }
+            let work: [@Sendable () async throws -> Void] = [
+                { try await scene.play() }, { try await KillTests().keepRunning(scene, guillotine) },
+            ]
+            let copy = ObjectKey(namespace: "demo", name: "copy")
+            try await with(work) {
+                let from = Self.from("postgresCluster", ["clusterName": "old", "repoName": "repo1"])
+                try await create(client, Self.object("copy", Self.onVolume, from))
+                try await begun(client, "copy")
+                try await eventually("its own first backup, change \(falls ?? 0)") {
+                    try await client.list(Percona.backups).objects.contains {
+                        $0.name.hasPrefix("copy-") && $0["status", "state"] == "Succeeded"
+                    }
+                }
+                try await eventually("the keys are gone, change \(falls ?? 0)") {
+                    try await client.find(.secrets, namespace: "demo", name: "copy-restore") == nil
+                }
+                let status = try await cluster(client, "copy")["status"]
+                #expect(status?[["permafrost", "dataSource", "from"]] == "repo1 of cluster 'demo/old'")
+                #expect(scene.state.withLock { $0.backups[copy]?.count } == 1, "change \(falls ?? 0)")
+                count = guillotine.changes
+            }
+        }
+        return count
+    }
+
+    @Test("killed before each change while a copy begins, and started again")
+    func killed() async throws {
+        let count = try await copying(nil)
+        #expect(count > 20)
+        for falls in stride(from: 1, through: count, by: 4) { _ = try await copying(falls) }
+    }
 }

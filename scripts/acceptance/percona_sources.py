@@ -31,7 +31,8 @@ def remove(name, data=True):
     """All of a cluster but the volumes of its repositories; also the database's, unless told otherwise."""
     kubectl("-n", "demo", "delete", "pg", name, "--ignore-not-found", "--timeout=120s")
     eventually(f"cluster {name} is gone, with its pods", lambda: get("perconapgcluster", name) is None and not [
-        pod for pod in get("pods") if pod["metadata"]["labels"].get("permafrost.dev/cluster") == name], 180)
+        pod for pod in get("pods") if pod["metadata"]["labels"].get("permafrost.dev/cluster") == name
+        and pod["metadata"]["labels"].get("permafrost.dev/part") in ("database", "repository-host")], 180)
     for claim in get("pvc"):
         if data and claim["metadata"]["name"].startswith(f"pgdata-{name}-"):
             kubectl("-n", "demo", "delete", "pvc", claim["metadata"]["name"])
