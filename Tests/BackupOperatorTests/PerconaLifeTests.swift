@@ -48,7 +48,9 @@ import Testing
         _ = try await client.create(Percona.backups, backup)
     }
 
-    private func volume(_ name: String = "repo1", _ size: String = "1Gi") -> ServiceJSON {
+    private func volume(_ name: String = "repo1", _ size: String = "1Gi") -> ServiceJSON { Self.volume(name, size) }
+
+    static func volume(_ name: String = "repo1", _ size: String = "1Gi") -> ServiceJSON {
         [
             "name": .text(name),
             "volume": [

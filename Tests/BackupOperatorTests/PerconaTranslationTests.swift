@@ -260,7 +260,8 @@ import Testing
         #expect(primary["spec", "ports"]?.elements.first?["port"] == 5433)
         let leader = try #require(services.first { $0.name == "pg" })
         #expect(leader["spec", "selector"] == nil)
-        let set = objects.statefulSet(secretFiles: [], claim: objects.cluster.volume).object
+        let made = objects.databaseTemplate(nil, secretFiles: [])
+        let set = objects.statefulSet(made, claim: objects.cluster.volume).object
         #expect(set["spec", "replicas"] == 0)
         #expect(set["spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted"] == "Retain")
         let script = objects.bootstrapSecret(

@@ -145,9 +145,66 @@ import Testing
                 "delete configmaps", "delete secrets",
                 // Repositories on volumes.
                 "create persistentvolumeclaims", "patch persistentvolumeclaims", "delete persistentvolumeclaims",
+                // What ends before volumes and backups go.
+                "delete statefulsets.apps", "delete deployments.apps",
                 // An event that comes again after a while.
                 "patch events",
             ])
+    }
+
+    @Test("the role is enough for the other dialect too, to the end of a cluster with all its finalizers")
+    func otherDialect() async throws {
+        let granted = try Self.granted()
+        let used = Mutex<Set<String>>([])
+        try await withScene { scene, client in
+            scene.server.set { behaviour in
+                behaviour.intercept = { request in
+                    guard request.headers["User-Agent"] == OperatorNames.fieldManager else { return nil }
+                    let needed = Self.needed(request)
+                    used.withLock { $0.formUnion(needed) }
+                    guard let missing = needed.first(where: { !granted.contains($0) }) else { return nil }
+                    return APITestServer.refusal(403, "Forbidden", "may not \(missing)")
+                }
+            }
+            scene.state.withLock {
+                $0.repositories[ObjectKey(namespace: "demo", name: "pg")] = [(1, "posix")]
+                $0.now = Int64(Date().timeIntervalSince1970)
+            }
+            var object = PerconaTranslationTests.object(["repos": [PerconaLifeTests.volume()]], replicas: 1)
+            object.finalizers = Percona.finalizers
+            _ = try await client.create(Percona.clusters, object)
+            let work = try scene.makeOperator()
+            try await with([{ try await work.run() }, { try await scene.play() }]) {
+                try await eventually("the first backup") {
+                    try await client.list(Percona.backups).objects.contains { PerconaBackup($0).phase == .completed }
+                }
+                _ = try await client.patch(
+                    Percona.clusters, namespace: "demo", name: "pg",
+                    [
+                        "spec": [
+                            "backups": ["pgbackrest": ["repos": [PerconaLifeTests.volume("repo1", "9Gi")]]]
+                        ]
+                    ])
+                try await eventually("growth") {
+                    try await client.get(.persistentVolumeClaims, namespace: "demo", name: "pg-repo1")[
+                        "spec", "resources", "requests", "storage"] == "9Gi"
+                }
+                try await client.delete(Percona.clusters, namespace: "demo", name: "pg")
+                try await eventually("the end") {
+                    try await client.find(Percona.clusters, namespace: "demo", name: "pg") == nil
+                }
+                try await eventually("of all of it") {
+                    let claims = try await client.list(.persistentVolumeClaims).objects
+                    return try await client.list(Percona.backups).objects.isEmpty && claims.isEmpty
+                }
+            }
+        }
+        let done = used.withLock { $0 }
+        #expect(done.subtracting(granted).subtracting(["get customresourcedefinitions.apiextensions.k8s.io"]) == [])
+        for right in [
+            "delete statefulsets.apps", "delete deployments.apps", "delete persistentvolumeclaims", "delete secrets",
+            "patch perconapgclusters.pgv2.percona.com", "delete perconapgbackups.pgv2.percona.com",
+        ] { #expect(done.contains(right), "\(right)") }
     }
 
     @Test("Patroni changes its own pods alone, before there are more of them and until there are fewer")

@@ -69,6 +69,12 @@ final class Scene: ClusterAgents {
         var archive: [ObjectKey: String] = [:]
         /// Up to when can be restored, in microseconds since 1970.
         var restorable: Int64?
+        /// Agents tell what they told in their first version.
+        var isOld = false
+        /// What agents answer to single commands.
+        var refusals: [Command: String] = [:]
+        /// Jobs of Kubernetes wait.
+        var isIdle = false
     }
 
     let server = APITestServer()
@@ -111,12 +117,15 @@ final class Scene: ClusterAgents {
     var now: Int64 { state.withLock { $0.now } }
     func pass(_ seconds: Int64) { state.withLock { $0.now += seconds } }
 
-    func makeOperator(_ client: KubernetesClient? = nil) throws -> Operator {
+    func makeOperator(
+        _ client: KubernetesClient? = nil, _ change: (inout OperatorSettings) -> Void = { _ in }
+    ) throws -> Operator {
         var settings = OperatorSettings()
         settings.imagePrefix = "test.local/"
         settings.imageTag = "1"
         settings.second = .milliseconds(2)
         settings.identity = "test"
+        change(&settings)
         return Operator(
             settings, try client ?? self.client(OperatorNames.fieldManager), [StackGresDialect(), PerconaDialect()],
             agents: { _ in self }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: { self.now })
@@ -150,6 +159,18 @@ final class Scene: ClusterAgents {
                 return repository
             }
             let isFailing = state.storeError != nil
+            if state.isOld {
+                return [
+                    "stanza": "db", "time": .number("\(state.now + 1)"),
+                    "server": ["in-recovery": false, "version": "17"],
+                    "repositories": .array(
+                        repositories.map { repository in
+                            var repository = repository
+                            repository["identity"] = nil
+                            return repository
+                        }),
+                ]
+            }
             return [
                 "stanza": "db", "time": .number("\(state.now + 1)"),
                 "server": [
@@ -188,8 +209,9 @@ final class Scene: ClusterAgents {
     }
 
     func run(_ request: JobRequest, of cluster: ObjectKey, pod: String) async throws(BackupError) -> JobResult? {
-        state.withLock { state in
+        let refusal = state.withLock { state -> String? in
             state.requests.append(request)
+            if let refusal = state.refusals[request.command.command] { return refusal }
             switch request.command.command {
             case .stanzaCreate: state.hasStanza[cluster] = true
             case .annotate:
@@ -220,13 +242,20 @@ final class Scene: ClusterAgents {
                 }
             default: break
             }
+            return nil
         }
         let now = now
-        return JobResult([
+        var result: ServiceJSON = [
             "job": "20261121-181000-123-5d1f0c9e8b7a6f5e4d3c", "command": .text(request.command.command.rawValue),
             "stanza": "db", "end": "completed", "exit-code": 0,
             "timestamp": ["start": .number("\(now)"), "stop": .number("\(now)")],
-        ])
+        ]
+        if let refusal {
+            result["end"] = "failed"
+            result["exit-code"] = 55
+            result["error"] = ["code": 55, "message": .text(refusal)]
+        }
+        return JobResult(result)
     }
 
     func forget(_ cluster: ObjectKey) {}
@@ -289,7 +318,7 @@ final class Scene: ClusterAgents {
     }
 
     private func play(_ job: KubernetesObject, _ client: KubernetesClient) async throws {
-        guard job["status", "conditions"] == nil else { return }
+        guard job["status", "conditions"] == nil, !state.withLock({ $0.isIdle }) else { return }
         let words =
             job["spec", "template", "spec", "containers"]?.elements.first?["command"]?.elements.compactMap(\.string)
             ?? []
@@ -297,6 +326,23 @@ final class Scene: ClusterAgents {
         let uid = job.uid
         var message: ServiceJSON = [:]
         let failure = state.withLock { $0.fails }
+        if words.contains("stanza-delete") {
+            let key = words.first { $0.hasPrefix("--repo=") }.flatMap { Int($0.dropFirst(7)) }
+            let error = state.withLock { state -> String? in
+                if let error = state.faults[key ?? 0] { return error }
+                state.backups[cluster]?.removeAll { $0.repository == key }
+                return nil
+            }
+            return try await end(job, error.map { "P00  ERROR: [105]: \($0)" }, client)
+        }
+        if words.contains("--in-place") {
+            let restored: ServiceJSON = [
+                "job": "20261121-181000-123-5d1f0c9e8b7a6f5e4d3c", "command": "restore", "stanza": "db",
+                "end": "completed", "exit-code": 0, "timestamp": ["start": 1, "stop": 2],
+                "restored": ["stanza": "db", "repository": 1, "set": "20261122-000001F"],
+            ]
+            return try await end(job, nil, said: restored.description, client)
+        }
         if words.contains("expire") {
             let label = words.first { $0.hasPrefix("--set=") }?.dropFirst(6) ?? ""
             state.withLock { $0.backups[cluster]?.removeAll { $0.label == label } }
@@ -382,6 +428,25 @@ final class Scene: ClusterAgents {
                     "conditions": [["type": failure == nil ? "Complete" : "Failed", "status": "True"]],
                 ]
             ], .status)
+    }
+
+    /// - Parameter message: of one that fails.
+    private func end(
+        _ job: KubernetesObject, _ message: String?, said: String = "", _ client: KubernetesClient
+    ) async throws {
+        var pod = KubernetesObject(.pods, namespace: job.namespace, name: "\(job.name)-\(job.uid.suffix(5))")
+        pod.labels = job["spec", "template", "metadata", "labels"]?.texts ?? [:]
+        pod.ownerReferences = [job.owner()]
+        if try await client.find(.pods, namespace: pod.namespace, name: pod.name) == nil {
+            _ = try await client.create(.pods, pod)
+        }
+        let end: ServiceJSON = ["exitCode": message == nil ? 0 : 105, "message": .text(message ?? said)]
+        _ = try await client.patch(
+            .pods, namespace: pod.namespace, name: pod.name,
+            ["status": ["containerStatuses": [["name": "delete", "state": ["terminated": end]]]]], .status)
+        _ = try await client.patch(
+            .jobs, namespace: job.namespace, name: job.name,
+            ["status": ["conditions": [["type": message == nil ? "Complete" : "Failed", "status": "True"]]]], .status)
     }
 
     private func format2(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

@@ -37,6 +37,8 @@ package protocol BackupManifest: Sendable {
     var isOwnerOfData: Bool { get }
     /// Whether its data can only be removed by a cluster that has the repository.
     var needsClusterForRemoval: Bool { get }
+    /// Of the service account by which its repository was reached.
+    var accountAnnotations: [String: String] { get }
     /// Annotations of the backup in the repository, beside ours.
     func storedAnnotations(job: String) -> [String: String]
     /// Of the Job that makes it, and of its pods.
@@ -79,6 +81,7 @@ package struct BackupFacts: Sendable {
 
 extension BackupManifest {
     package var needsClusterForRemoval: Bool { false }
+    package var accountAnnotations: [String: String] { [:] }
     package func storedAnnotations(job: String) -> [String: String] { [:] }
 
     package var isFinished: Bool { phase == .completed || phase == .failed }

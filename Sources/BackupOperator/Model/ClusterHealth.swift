@@ -89,6 +89,26 @@ package struct ClusterHealth: Sendable {
         return Condition("Ready", .yes, "ClusterReady", "\(ready) of \(instances) pods are ready")
     }
 
+    /// Told of only while it is so.
+    package static let updateType = "UpdateAvailable"
+
+    /// nil when the pods are of the operator's version.
+    package var update: Condition? {
+        guard let (pods, own) = observation.outdated else { return nil }
+        let ask = "\(OperatorNames.update)=\(own)"
+        if let asked = wanted?.update, asked != pods {
+            let message =
+                asked == own
+                ? "the pods are brought from version \(pods) to \(own)"
+                : "the pods are of version \(pods); \(asked) is asked for, and this operator has \(own): \(ask)"
+            return Condition(Self.updateType, .yes, asked == own ? "Updating" : "OtherVersionAsked", message)
+        }
+        return Condition(
+            Self.updateType, .yes, "OtherVersion",
+            "the pods are of version \(pods), the operator is of \(own): they are started again and brought to it when "
+                + "the cluster has the annotation \(ask)")
+    }
+
     package var unsupported: Condition {
         let fields = wanted?.unsupported ?? []
         guard !fields.isEmpty else {

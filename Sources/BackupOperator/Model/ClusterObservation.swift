@@ -37,6 +37,8 @@ package struct ClusterObservation: Sendable {
     /// Further objects of the cluster that are looked at: the repository host's Deployment, claims of its volumes.
     package var isHostReady = false
     package var boundClaims: [Int: String] = [:]
+    /// The version of the pods, where it is not that of the operator, and the operator's.
+    package var outdated: (pods: String, operator: String)?
 
     package init() {}
 

@@ -46,6 +46,8 @@ package struct DatabaseCluster: Sendable, Equatable {
     package var parameters: [String: String] = [:]
     /// Made with the database; nil where a dialect has no such thing.
     package var users: [WantedUser]?
+    /// The version of the operator to which pods may be brought that were made by another.
+    package var update: String?
 
     /// WAL must not be thrown away: somebody wants it, whether or not it can be stored now.
     package var isArchiving: Bool { !repositories.isEmpty || !faultyRepositories.isEmpty }
@@ -111,12 +113,13 @@ package struct PodSettings: Sendable, Equatable {
     package var primaryServiceAnnotations: [String: String] = [:]
     package var replicaServiceAnnotations: [String: String] = [:]
     package var hasReplicaService = true
-    /// Of the service account of pods: roles of clouds.
+    /// Of the service accounts of pods: roles of clouds.
     package var accountAnnotations: [String: String] = [:]
     /// Pods of one cluster go to different nodes, if there are enough.
     package var spreads = true
     /// Of the repository host's pods.
     package var hostLabels: [String: String] = [:]
+    package var hostAnnotations: [String: String] = [:]
     package var hostResources: ServiceJSON?
     /// The same for the repository host; nil: as the pods of backups.
     package var hostScheduling: [String: ServiceJSON]?

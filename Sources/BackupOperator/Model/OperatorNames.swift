@@ -14,6 +14,8 @@ package enum OperatorNames {
     /// Annotation of pods: of the configuration that they are to have; a change of it makes the kubelet look at once.
     static let configuration = "permafrost.dev/configuration"
 
+    /// Annotation of what Patroni keeps for all members: what of it is from the manifest.
+    static let patroni = "permafrost.dev/patroni"
     /// Annotation of a StatefulSet: of its template for claims.
     static let volume = "permafrost.dev/volume"
 
@@ -30,6 +32,8 @@ package enum OperatorNames {
     static let deletesData = "permafrost.dev/delete-data"
     /// Annotation of a cluster: repositories that may go from its configuration though there are backups in them.
     static let repositoryRemoval = "permafrost.dev/authorize-repository-removal"
+    /// Annotation of a cluster: the version of the operator to which its pods may be brought.
+    static let update = "permafrost.dev/update"
     /// Annotation of the Secret that a database begins with: who is made there.
     static let users = "permafrost.dev/users"
 

@@ -96,7 +96,10 @@ package struct StanzaStatus: Sendable, Equatable {
     mutating func leave(only wanted: [WantedRepository], accounts: [Int: String]) {
         repositories.removeAll { seen in
             !wanted.contains { repository in
-                repository.key == seen.key && OperatorNames.digest(repository.location.identity) == seen.identity
+                guard repository.key == seen.key else { return false }
+                // An agent that is older than digests.
+                if seen.identity.isEmpty { return seen.type == repository.location.options["type"] ?? "posix" }
+                return OperatorNames.digest(repository.location.identity) == seen.identity
                     && (accounts[seen.key] == nil || accounts[seen.key] == seen.account)
             }
         }

@@ -1,6 +1,7 @@
 import HTTP
 
-/// The pod of a Job that has an agent do something, follows it, and ends with its result.
+/// The pod of a Job that has an agent do something, follows it, and ends with its result. No store is its matter: it has no
+/// identity of a cloud and no user's file.
 struct AgentJobPod {
     /// Of its one container.
     var name: String

@@ -8,6 +8,8 @@ struct BackupRemoval {
     var cluster: String
     var label: String
     var location: RepositoryLocation
+    /// Of the service account by which a store is reached: what a cloud knows it by.
+    var identity: [String: String] = [:]
 
     func objects(_ credentials: Credentials, _ settings: OperatorSettings) -> [WantedObject] {
         func object(_ type: ResourceType) -> KubernetesObject {
@@ -42,32 +44,42 @@ struct BackupRemoval {
         }
         secret["data"] = .object(data)
         var job = object(.jobs)
-        job["spec"] = [
-            "backoffLimit": 2, "completions": 1, "parallelism": 1,
-            "template": [
-                "metadata": ["labels": .object(job.labels.mapValues { .text($0) })],
-                "spec": [
-                    "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
-                    "securityContext": PodParts.podSecurity,
-                    "containers": [
-                        container(
-                            "expire",
-                            [
-                                "expire", "--stanza=\(OperatorNames.stanza)", "--repo=1", "--set=\(label)", "--force",
-                            ],
-                            settings)
-                    ],
-                    "volumes": [
-                        [
-                            "name": "configuration",
-                            "secret": ["secretName": .text(name), "defaultMode": 0o440, "items": .array(items)],
-                        ],
-                        PodParts.emptyDirectory("tmp"),
-                    ],
+        var pod: ServiceJSON = [
+            "restartPolicy": "Never", "automountServiceAccountToken": false, "enableServiceLinks": false,
+            "securityContext": PodParts.podSecurity,
+            "containers": [
+                container(
+                    "expire",
+                    ["expire", "--stanza=\(OperatorNames.stanza)", "--repo=1", "--set=\(label)", "--force"],
+                    settings)
+            ],
+            "volumes": [
+                [
+                    "name": "configuration",
+                    "secret": ["secretName": .text(name), "defaultMode": 0o440, "items": .array(items)],
                 ],
+                PodParts.emptyDirectory("tmp"),
             ],
         ]
+        if !identity.isEmpty { pod["serviceAccountName"] = .text(ClusterObjects.accountName(cluster)) }
+        let labels = job.labels.merging(ClusterObjects.identityLabels(identity)) { own, _ in own }
+        job["spec"] = [
+            "backoffLimit": 2, "completions": 1, "parallelism": 1,
+            "template": ["metadata": ["labels": .object(labels.mapValues { .text($0) })], "spec": pod],
+        ]
         return [WantedObject(type: .secrets, object: secret), WantedObject(type: .jobs, object: job)]
+    }
+
+    /// The cluster's account, where the cluster is gone: it is nobody's, and a later cluster of the name takes it over.
+    var account: WantedObject {
+        var account = KubernetesObject(
+            .serviceAccounts, namespace: backup.namespace, name: ClusterObjects.accountName(cluster))
+        account.labels = [
+            OperatorNames.cluster: cluster, OperatorNames.part: ClusterObjects.Part.access.rawValue,
+            "app.kubernetes.io/managed-by": "permafrost",
+        ]
+        account.annotations = identity
+        return WantedObject(type: .serviceAccounts, object: account, isKept: true)
     }
 
     private func container(_ name: String, _ words: [String], _ settings: OperatorSettings) -> ServiceJSON {

@@ -27,7 +27,7 @@ package struct ClusterObjects: Sendable {
 
     /// Of a cluster's part: what an object is for.
     enum Part: String {
-        case database, configuration, access, repositoryHost = "repository-host", backup, restore
+        case database, configuration, access, repositoryHost = "repository-host", backup, restore, removal
     }
 
     func labels(_ part: Part) -> [String: String] {
@@ -55,6 +55,8 @@ package struct ClusterObjects: Sendable {
     /// Endpoints in which Patroni keeps what all members are to have.
     static func stateName(_ cluster: String) -> String { "\(cluster)-config" }
     static func authorityName(_ cluster: String) -> String { "\(cluster)-permafrost-ca" }
+    /// Of all pods but the database's.
+    static func accountName(_ cluster: String) -> String { "\(cluster)-permafrost" }
 
     func configurationMap(_ kept: KeptConfiguration = KeptConfiguration()) -> WantedObject {
         var map = object(.configMaps, Self.configurationName(name), .configuration)
@@ -134,12 +136,57 @@ package struct ClusterObjects: Sendable {
         return WantedObject(type: .secrets, object: secret, isKept: true)
     }
 
+    /// What clouds know pods by: their roles are in its annotations.
+    private func account(_ name: String) -> KubernetesObject {
+        var account = object(.serviceAccounts, name, .access)
+        account.annotations.merge(cluster.pods.accountAnnotations) { _, last in last }
+        return account
+    }
+
+    /// Of what touches repositories: it may do nothing in Kubernetes.
+    func repositoryAccount() -> WantedObject {
+        WantedObject(type: .serviceAccounts, object: account(Self.accountName(name)))
+    }
+
+    /// Where the manifest projects a token itself: what the clouds' webhooks would set with theirs.
+    var identityVariables: [ServiceJSON] {
+        func file(_ audience: String) -> String? {
+            let tokens = (cluster.files?.tokens ?? []).compactMap { $0["serviceAccountToken"] }
+            guard let token = tokens.first(where: { $0["audience"]?.string == audience }) else { return nil }
+            return token["path"]?.string.map { "\(PodParts.filesDirectory)/\($0)" }
+        }
+        let annotations = cluster.pods.accountAnnotations
+        var variables: [ServiceJSON] = []
+        if let role = annotations["eks.amazonaws.com/role-arn"], let file = file("sts.amazonaws.com") {
+            variables += [
+                PodParts.variable("AWS_ROLE_ARN", role), PodParts.variable("AWS_WEB_IDENTITY_TOKEN_FILE", file),
+            ]
+        }
+        let azure = "azure.workload.identity"
+        if let client = annotations["\(azure)/client-id"], let tenant = annotations["\(azure)/tenant-id"],
+            let file = file("api://AzureADTokenExchange")
+        {
+            variables += [
+                PodParts.variable("AZURE_CLIENT_ID", client), PodParts.variable("AZURE_TENANT_ID", tenant),
+                PodParts.variable("AZURE_FEDERATED_TOKEN_FILE", file),
+            ]
+        }
+        return variables
+    }
+
+    /// Azure gives an identity only to pods that say so.
+    var identityLabels: [String: String] { Self.identityLabels(cluster.pods.accountAnnotations) }
+
+    static func identityLabels(_ annotations: [String: String]) -> [String: String] {
+        let prefix = "azure.workload.identity/"
+        return annotations.keys.contains { $0.hasPrefix(prefix) } ? ["\(prefix)use": "true"] : [:]
+    }
+
     /// Patroni keeps its state in Endpoints and in labels of its pods. Whoever may change any pod, as its image, may read
     /// every Secret of the namespace, and a superuser of the database may do what Patroni may.
     /// - Parameter pods: that are there, though they may be too many now: Patroni says of itself until its end.
     func patroniAccess(pods: [String] = []) -> [WantedObject] {
-        var account = object(.serviceAccounts, Self.patroniName(name), .access)
-        account.annotations = cluster.pods.accountAnnotations
+        let account = account(Self.patroniName(name))
         var role = object(.roles, Self.patroniName(name), .access)
         let states = ["", "-config", "-failover", "-sync"].map { ServiceJSON.text(name + $0) }
         role["rules"] = [

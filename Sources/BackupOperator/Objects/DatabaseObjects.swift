@@ -14,28 +14,18 @@ extension ClusterObjects {
 
     /// PostgreSQL under Patroni, with the agent beside it.
     /// - Parameters:
-    ///   - secretFiles: of the configuration's Secret, beyond those that are always there.
+    ///   - made: its pods.
     ///   - volume: as the template for claims has it, which cannot change.
-    func statefulSet(secretFiles: [String], claim volume: DatabaseCluster.Volume) -> WantedObject {
+    func statefulSet(_ made: MadeTemplate, claim volume: DatabaseCluster.Volume) -> WantedObject {
         var set = object(.statefulSets, name, .database)
-        set.annotations = [OperatorNames.volume: volume.text]
+        set.annotations = [OperatorNames.volume: volume.text, MadeTemplate.annotation: made.text]
         set["spec"] = [
             "replicas": ServiceJSON(cluster.isStopped ? 0 : cluster.instances),
             "serviceName": .text(PodNames.service(name)),
             // All at once: Patroni alone knows who must come first.
             "podManagementPolicy": "Parallel", "updateStrategy": ["type": "RollingUpdate"],
             "selector": ["matchLabels": .object(selector.mapValues { .text($0) })],
-            "template": [
-                "metadata": [
-                    "labels": .object(
-                        cluster.pods.objectLabels.merging(cluster.pods.labels) { _, own in own }
-                            .merging(labels(.database)) { _, own in own }.mapValues { .text($0) }),
-                    "annotations": .object(
-                        cluster.pods.objectAnnotations.merging(cluster.pods.annotations) { _, own in own }
-                            .mapValues { .text($0) }),
-                ],
-                "spec": podSpec(secretFiles: secretFiles),
-            ],
+            "template": made.template,
             "volumeClaimTemplates": [claim(volume)],
             // A cluster that comes later by the same name begins anew; what is to outlive this one is in its backups.
             "persistentVolumeClaimRetentionPolicy": [
@@ -43,6 +33,22 @@ extension ClusterObjects {
             ],
         ]
         return WantedObject(type: .statefulSets, object: set)
+    }
+
+    /// - Parameter secretFiles: of the configuration's Secret, beyond those that are always there.
+    func podTemplate(secretFiles: [String]) -> ServiceJSON {
+        [
+            "metadata": [
+                "labels": .object(
+                    cluster.pods.objectLabels.merging(cluster.pods.labels) { _, own in own }
+                        .merging(labels(.database)) { _, own in own }.merging(identityLabels) { own, _ in own }
+                        .mapValues { .text($0) }),
+                "annotations": .object(
+                    cluster.pods.objectAnnotations.merging(cluster.pods.annotations) { _, own in own }
+                        .mapValues { .text($0) }),
+            ],
+            "spec": podSpec(secretFiles: secretFiles),
+        ]
     }
 
     private func claim(_ volume: DatabaseCluster.Volume) -> ServiceJSON {
@@ -70,7 +76,8 @@ extension ClusterObjects {
             "volumes": .array(volumes(secretFiles: secretFiles)),
         ]
         spec.merge(cluster.pods.scheduling) { _, user in user }
-        if cluster.pods.spreads, spec["affinity"]?[["podAntiAffinity"]] == nil, cluster.instances > 1 {
+        // Whatever their number is: with it the pods that are there would change.
+        if cluster.pods.spreads, spec["affinity"]?[["podAntiAffinity"]] == nil {
             var affinity = spec["affinity"] ?? [:]
             affinity["podAntiAffinity"] = [
                 "preferredDuringSchedulingIgnoredDuringExecution": [
@@ -102,19 +109,20 @@ extension ClusterObjects {
         var container: ServiceJSON = [
             "name": "patroni", "image": .text(settings.postgresImage(cluster.major)),
             "command": ["sh", "-c", .text(PatroniConfiguration.start)],
-            "env": [
-                PodParts.variable("PGDATA", EngineConfiguration.dataDirectory),
-                PodParts.fieldVariable("PATRONI_NAME", "metadata.name"),
-                PodParts.fieldVariable("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
-                PodParts.variable("PATRONI_POSTGRESQL_CONNECT_ADDRESS", "$(PATRONI_KUBERNETES_POD_IP):5432"),
-                PodParts.variable(
-                    "PATRONI_RESTAPI_CONNECT_ADDRESS",
-                    "$(PATRONI_KUBERNETES_POD_IP):\(PatroniConfiguration.restPort)"),
-                PodParts.variable("PATRONI_RESTAPI_USERNAME", "patroni"),
-                PodParts.secretVariable("PATRONI_RESTAPI_PASSWORD", users, PatroniConfiguration.restPassword),
-                PodParts.secretVariable("PATRONI_SUPERUSER_PASSWORD", users, cluster.names.superuserPassword),
-                PodParts.secretVariable("PATRONI_REPLICATION_PASSWORD", users, cluster.names.replicationPassword),
-            ],
+            "env": .array(
+                [
+                    PodParts.variable("PGDATA", EngineConfiguration.dataDirectory),
+                    PodParts.fieldVariable("PATRONI_NAME", "metadata.name"),
+                    PodParts.fieldVariable("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
+                    PodParts.variable("PATRONI_POSTGRESQL_CONNECT_ADDRESS", "$(PATRONI_KUBERNETES_POD_IP):5432"),
+                    PodParts.variable(
+                        "PATRONI_RESTAPI_CONNECT_ADDRESS",
+                        "$(PATRONI_KUBERNETES_POD_IP):\(PatroniConfiguration.restPort)"),
+                    PodParts.variable("PATRONI_RESTAPI_USERNAME", "patroni"),
+                    PodParts.secretVariable("PATRONI_RESTAPI_PASSWORD", users, PatroniConfiguration.restPassword),
+                    PodParts.secretVariable("PATRONI_SUPERUSER_PASSWORD", users, cluster.names.superuserPassword),
+                    PodParts.secretVariable("PATRONI_REPLICATION_PASSWORD", users, cluster.names.replicationPassword),
+                ] + identityVariables),
             "ports": [["name": "postgres", "containerPort": 5432], ["name": "patroni", "containerPort": 8008]],
             "readinessProbe": [
                 "httpGet": ["path": "/readiness", "port": 8008], "periodSeconds": 5, "timeoutSeconds": 3,
@@ -160,6 +168,7 @@ extension ClusterObjects {
             "securityContext": PodParts.containerSecurity,
             "volumeMounts": .array(mounts + [PodParts.mount("agent-tmp", "/tmp")]),
         ]
+        if !identityVariables.isEmpty { container["env"] = .array(identityVariables) }
         if let resources = cluster.pods.agentResources { container["resources"] = resources }
         return container
     }

@@ -1,5 +1,14 @@
 import HTTP
 
+extension ClusterObjects {
+    /// Of the configuration's Secret, beyond those that are always there.
+    var secretFiles: [String] {
+        cluster.repositories.flatMap { repository in
+            repository.location.files.keys.map { EngineConfiguration.fileName(repository.key, $0) }
+        }.sorted()
+    }
+}
+
 /// What all pods have in common: nothing that restricted Pod Security refuses.
 enum PodParts {
     /// User and group `postgres` of the images.
@@ -33,11 +42,7 @@ enum PodParts {
     /// - Parameter file: of the ConfigMap.
     static func configurationVolume(_ file: String, _ objects: ClusterObjects, secretFiles: [String]) -> ServiceJSON {
         let name = ServiceJSON.text(ClusterObjects.configurationName(objects.name))
-        var mapItems: [ServiceJSON] = [["key": .text(file), "path": "pgbackrest.conf"]]
-        if objects.settings.trustedCertificates != nil {
-            let file = ServiceJSON.text(EngineConfiguration.trustedFile)
-            mapItems.append(["key": file, "path": file])
-        }
+        let trusted = ServiceJSON.text(EngineConfiguration.trustedFile)
         var items: [ServiceJSON] = [
             ["key": "tls.crt", "path": "tls/tls.crt"], ["key": "tls.key", "path": "tls/tls.key"],
             ["key": "ca.crt", "path": "tls/ca.crt"],
@@ -50,7 +55,9 @@ enum PodParts {
             "projected": [
                 "defaultMode": 0o440,
                 "sources": [
-                    ["configMap": ["name": name, "items": .array(mapItems)]],
+                    ["configMap": ["name": name, "items": [["key": .text(file), "path": "pgbackrest.conf"]]]],
+                    // Always named: an operator that is told of certificates changes no pod.
+                    ["configMap": ["name": name, "optional": true, "items": [["key": trusted, "path": trusted]]]],
                     ["secret": ["name": name, "items": .array(items)]],
                 ],
             ],

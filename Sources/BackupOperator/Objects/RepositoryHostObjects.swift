@@ -3,20 +3,34 @@ import KubernetesClient
 
 extension ClusterObjects {
     /// Runs what touches repositories only.
-    func repositoryHost(secretFiles: [String]) -> [WantedObject] {
+    /// - Parameter made: its pod.
+    func repositoryHost(_ made: MadeTemplate) -> [WantedObject] {
         let host = PodNames.repositoryHost(name)
         let own = [OperatorNames.cluster: name, OperatorNames.part: Part.repositoryHost.rawValue]
         let selector = ServiceJSON.object(own.mapValues { .text($0) })
-        let volumes = cluster.repositories.compactMap(\.volume)
-        let source = cluster.restore?.found?.claim
         var service = object(.services, host, .repositoryHost)
         service["spec"] = [
             "selector": selector,
             "ports": [["name": "repository", "port": ServiceJSON(EngineConfiguration.hostPort)]],
         ]
         var deployment = object(.deployments, host, .repositoryHost)
+        deployment.annotations[MadeTemplate.annotation] = made.text
+        deployment["spec"] = [
+            "replicas": cluster.isStopped ? 0 : 1, "strategy": ["type": "Recreate"],
+            "selector": ["matchLabels": selector], "template": made.template,
+        ]
+        return [
+            WantedObject(type: .services, object: service), WantedObject(type: .deployments, object: deployment),
+        ]
+    }
+
+    /// - Parameter secretFiles: of the configuration's Secret, beyond those that are always there.
+    func repositoryHostTemplate(secretFiles: [String]) -> ServiceJSON {
+        let volumes = cluster.repositories.compactMap(\.volume)
+        let source = cluster.restore?.found?.claim
         var pod: [String: ServiceJSON] = [
-            "automountServiceAccountToken": false, "enableServiceLinks": false, "securityContext": PodParts.podSecurity,
+            "serviceAccountName": .text(Self.accountName(name)), "automountServiceAccountToken": false,
+            "enableServiceLinks": false, "securityContext": PodParts.podSecurity,
             "terminationGracePeriodSeconds": 40,
             "containers": [
                 [
@@ -57,25 +71,18 @@ extension ClusterObjects {
                     }
                     + (source.map { [["name": "source", "persistentVolumeClaim": ["claimName": .text($0)]]] } ?? [])),
         ]
-        if let resources = cluster.pods.hostResources, var container = pod["containers"]?.elements.first {
-            container["resources"] = resources
+        if var container = pod["containers"]?.elements.first {
+            if let resources = cluster.pods.hostResources { container["resources"] = resources }
+            if !identityVariables.isEmpty { container["env"] = .array(identityVariables) }
             pod["containers"] = [container]
         }
         pod.merge(cluster.pods.hostScheduling ?? cluster.pods.backupScheduling) { _, user in user }
         let podLabels = cluster.pods.objectLabels.merging(cluster.pods.hostLabels) { _, own in own }
-            .merging(labels(.repositoryHost)) { _, own in own }
+            .merging(labels(.repositoryHost)) { _, own in own }.merging(identityLabels) { own, _ in own }
         var metadata: ServiceJSON = ["labels": .object(podLabels.mapValues { .text($0) })]
-        if !cluster.pods.objectAnnotations.isEmpty {
-            metadata["annotations"] = .object(cluster.pods.objectAnnotations.mapValues { .text($0) })
-        }
-        deployment["spec"] = [
-            "replicas": cluster.isStopped ? 0 : 1, "strategy": ["type": "Recreate"],
-            "selector": ["matchLabels": selector],
-            "template": ["metadata": metadata, "spec": .object(pod)],
-        ]
-        return [
-            WantedObject(type: .services, object: service), WantedObject(type: .deployments, object: deployment),
-        ]
+        let annotations = cluster.pods.objectAnnotations.merging(cluster.pods.hostAnnotations) { _, own in own }
+        if !annotations.isEmpty { metadata["annotations"] = .object(annotations.mapValues { .text($0) }) }
+        return ["metadata": metadata, "spec": .object(pod)]
     }
 
     /// Volumes of repositories belong to nobody, so that they outlive the cluster.

@@ -26,7 +26,7 @@ struct BackupDeletion {
         try await BackupLock(context: context, dialect: dialect, cluster: backup.cluster).release(by: backup)
         if try await keepsData() { return try await letGo() }
         guard let label = try await label() else { return try await letGo() }
-        switch try await going() {
+        switch try await context.going(object, dialect.dialect.backups) {
         case .whole: return try await letGo()
         case .unknown: return .again(after: context.settings.second * 30)
         case .alone: break
@@ -87,37 +87,6 @@ struct BackupDeletion {
             .first { $0.annotations[OperatorNames.backupUID] == object.uid }?.label
     }
 
-    private enum Going {
-        /// This object, or some.
-        case alone
-        /// The namespace, or all objects of this kind: nobody asks for the end of the data by that.
-        case whole
-        case unknown
-    }
-
-    /// Where an object could still be made, it is this one that is to go. The server says so to whoever may make one,
-    /// also where it does not show its definitions.
-    private func going() async throws(KubernetesError) -> Going {
-        var probe = KubernetesObject(dialect.dialect.backups, namespace: object.namespace, name: "\(name)-probe")
-        probe["spec"] = object["spec"]
-        do throws(KubernetesError) {
-            _ = try await context.client.create(dialect.dialect.backups, probe, isTrial: true)
-            return .alone
-        } catch {
-            // The definition goes; the namespace goes.
-            if error.status == 405 || error.isNotFound { return .whole }
-            if error.isForbidden,
-                error.causes.contains(where: { $0.reason == "NamespaceTerminating" })
-                    || error.message.contains("is being terminated")
-            {
-                return .whole
-            }
-            if error.isCancelled { throw error }
-            context.logger.warning("\(object.kind) '\(object.key)' waits: \(error.message)")
-            return .unknown
-        }
-    }
-
     // MARK: Removing
 
     /// A pod of its own with the configuration of this one repository: the cluster may be gone.
@@ -137,8 +106,12 @@ struct BackupDeletion {
                 about: object)
             return .again(after: context.settings.second * 30)
         }
+        let cluster = ObjectKey(namespace: object.namespace, name: backup.cluster.name)
+        let present = try? context.cluster(cluster)?.wanted(context.lookup(object.namespace))
         let removal = BackupRemoval(
-            name: name, backup: object, cluster: backup.cluster.name, label: label, location: location)
+            name: name, backup: object, cluster: backup.cluster.name, label: label, location: location,
+            identity: present?.pods.accountAnnotations ?? backup.accountAnnotations)
+        if !removal.identity.isEmpty { try await context.apply(removal.account) }
         for wanted in removal.objects(credentials, context.settings) { try await context.apply(wanted) }
         return .done
     }
@@ -208,7 +181,7 @@ struct BackupDeletion {
         }
     }
 
-    private static func message(_ pod: KubernetesObject) -> String? {
+    static func message(_ pod: KubernetesObject) -> String? {
         let containers =
             (pod["status", "initContainerStatuses"]?.elements ?? [])
             + (pod["status", "containerStatuses"]?.elements ?? [])

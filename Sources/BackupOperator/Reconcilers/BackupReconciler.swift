@@ -89,6 +89,10 @@ struct BackupReconciler {
                 pod: nil)
             return .done
         }
+        if let other = earlier(than: backup) {
+            try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' was asked for before")
+            return .again(after: pause)
+        }
         if let other = try await lock(backup).take(for: backup) {
             try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' runs")
             return .again(after: pause)
@@ -110,6 +114,24 @@ struct BackupReconciler {
         await context.events.record(
             .normal, "BackupStarted", "Job '\(jobName)' makes a backup in \(repository.name)", about: backup.object)
         return .done
+    }
+
+    /// One that was asked for before and waits for nothing but its turn.
+    private func earlier(than backup: any BackupManifest) -> String? {
+        func place(_ backup: any BackupManifest) -> (Int64, String) {
+            (backup.object.creationTime ?? 0, backup.object.name)
+        }
+        return context.backups(of: backup.cluster, dialect).filter { other in
+            place(other) < place(backup) && (other.phase == nil || other.phase == .pending) && isReady(other)
+        }.map(\.object.name).min()
+    }
+
+    private func isReady(_ backup: any BackupManifest) -> Bool {
+        guard backup.object.namespace == key.namespace, !backup.object.isBeingDeleted, !backup.isCopy,
+            !backup.isLeftAlone, backup.refusal == nil, let (wanted, repository) = try? self.place(backup)
+        else { return false }
+        let said = context.status(of: wanted)
+        return said?[repository.key]?.isReady == true && said?.isInRecovery == false
     }
 
     /// Where it goes, as the cluster says now.

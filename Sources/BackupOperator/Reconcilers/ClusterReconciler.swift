@@ -42,6 +42,7 @@ struct ClusterReconciler {
             return error.isTemporary ? .again(after: missingPause) : .done
         }
         if wanted.isPaused { return .done }
+        wanted.update = cluster.object.annotations[OperatorNames.update]
         var trouble: KubernetesError?
         // The other members would follow what is given up.
         if context.restores(of: key, dialect).contains(where: { $0.stage.isAlone }) {
@@ -146,19 +147,16 @@ struct ClusterReconciler {
         try await keepClaims(objects)
         // What pods may do before there are more of them.
         let access = objects.patroniAccess(pods: seen.pods.map(\.name))
-        for object in [objects.patroniMap()] + access + objects.services() {
+        for object in [objects.patroniMap(), objects.repositoryAccount()] + access + objects.services() {
             try await context.apply(object)
         }
-        let files = wanted.repositories.flatMap { repository in
-            repository.location.files.keys.map { EngineConfiguration.fileName(repository.key, $0) }
-        }.sorted()
+        let files = objects.secretFiles
         let isLacking = wanted.repositories.contains { seen.missing[$0.key] != nil }
         // A pod that waits for a file of a Secret that is not there does not start; a cluster that runs goes on.
         if !isLacking || context.caches.statefulSets[key] == nil {
-            let present = isLacking ? [] : files
             try await grow(objects)
-            try await context.apply(objects.statefulSet(secretFiles: present, claim: claim(objects)))
-            for object in objects.repositoryHost(secretFiles: present) { try await context.apply(object) }
+            try await ClusterPods(context: context, objects: objects)
+                .reconcile(secretFiles: isLacking ? [] : files, claim: claim(objects))
         }
         try await changePatroni(objects)
     }
@@ -214,6 +212,7 @@ struct ClusterReconciler {
         seen.statusError = answer.error
         seen.schedules = cluster.schedules
         let host = ObjectKey(namespace: key.namespace, name: PodNames.repositoryHost(key.name))
+        seen.outdated = context.outdated(key)
         seen.isHostReady = (context.caches.deployments[host]?["status", "readyReplicas"]?.integer ?? 0) > 0
         for repository in wanted?.repositories ?? [] {
             guard let claim = repository.volume?.claim else { continue }
@@ -261,18 +260,25 @@ struct ClusterReconciler {
             var present = ServiceJSON(Array(text.utf8))
         else { return }
         let wanted = PatroniConfiguration(cluster: objects.cluster).dynamic
-        var merged = present.merging(wanted)
+        let before = endpoints.annotations[OperatorNames.patroni].flatMap { ServiceJSON(Array($0.utf8)) }
+        var merged = (before.map { present.removing($0, but: wanted) } ?? present).merging(wanted)
         // It is promoted by what is not there any more.
         if let standby = objects.cluster.standby, !standby.isFollowing { merged["standby_cluster"] = nil }
         if endpoints.annotations["initialize"]?.isEmpty == true { try await endStaleStart(place) }
-        guard merged != present else { return }
+        guard merged != present || before != wanted else { return }
         present = merged
         if objects.cluster.standby?.isFollowing == false {
             context.logger.notice("cluster '\(key)': the standby is promoted")
         }
         _ = try await context.client.patch(
             .endpoints, namespace: place.namespace, name: place.name,
-            ["metadata": ["annotations": ["config": .text(present.description)]]])
+            [
+                "metadata": [
+                    "annotations": [
+                        "config": .text(present.description), OperatorNames.patroni: .text(wanted.description),
+                    ]
+                ]
+            ])
     }
 
     /// A member that is killed while it makes the database leaves a mark for which all others wait. It is stale when
@@ -454,6 +460,21 @@ struct ClusterReconciler {
 }
 
 extension ServiceJSON {
+    /// Without what `old` has, and `new` has no more; what somebody else has changed since stays.
+    func removing(_ old: ServiceJSON, but new: ServiceJSON?) -> ServiceJSON {
+        guard case .object(var members) = self, case .object(let before) = old else { return self }
+        for (name, value) in before {
+            guard let present = members[name] else { continue }
+            if case .object = value, case .object = present {
+                let left = present.removing(value, but: new?[name])
+                members[name] = left.isEmpty && new?[name] == nil ? nil : left
+            } else if new?[name] == nil, present == value {
+                members[name] = nil
+            }
+        }
+        return .object(members)
+    }
+
     /// Members of both; those of `other` count.
     func merging(_ other: ServiceJSON) -> ServiceJSON {
         guard case .object(var members) = self, case .object(let added) = other else { return other }

@@ -40,54 +40,103 @@ struct ClusterRemoval {
 
     // MARK: Backups
 
-    /// - Returns: nil when all are gone.
+    /// Seconds after which a cluster goes without what it asked for: what it waits for may never come.
+    private static let patience: Int64 = 900
+
+    /// By Jobs of their own, when no pod of the cluster runs any more: there may be none that does, and none archives then.
+    /// - Returns: nil when all are gone, or stay for a reason that was told.
     private func removeBackups() async throws(KubernetesError) -> WorkOutcome? {
-        context.watch.add(key, unlessKnown: true)
+        let object = cluster.object
+        if object.annotations[OperatorNames.keepsData] == "true" { return nil }
         let backups = context.backups(of: key, dialect).filter { $0.object.namespace == key.namespace }
-        let agent = context.pods(of: key, .database).map(ClusterObservation.pod).first { $0.isPrimary && $0.isReady }
-        guard let pod = agent?.name, let status = context.watch[key].status else {
-            await tell("no pod of the cluster runs that could remove its backups")
-            return .again(after: context.settings.second * 15)
-        }
         for backup in backups where !backup.isFinished {
             if !backup.object.isBeingDeleted { try await delete(backup) }
-            return .again(after: pause)
         }
-        for repository in status.repositories {
-            if let error = repository.error {
-                await tell("repository \(repository.key) cannot be reached: \(error.text)")
-                return .again(after: context.settings.second * 15)
-            }
-            // What is built on one goes with it.
-            guard let first = repository.backups.first(where: { $0.type == "full" }) ?? repository.backups.first else {
-                continue
-            }
-            if let fault = await remove(first, repository.key, pod) {
-                await tell("backup \(first.label) cannot be removed: \(fault)")
-                return .again(after: context.settings.second * 15)
-            }
-            context.watch.add(key)
-            return .again(after: pause)
+        // With a namespace no data goes, and nothing new can be made in it.
+        if try await goesWithAll() {
+            await tell("the namespace, or the definition of its objects, goes: backups stay where they are")
+            return nil
         }
+        let isLate = object.deletionTime.map { context.now() - $0 > Self.patience } ?? false
+        if try await !endPods() || backups.contains(where: { !$0.isFinished }) {
+            if !isLate { return .again(after: pause) }
+            await tell("backups stay where they are: pods or backups of the cluster do not end")
+            return nil
+        }
+        let wanted: DatabaseCluster
+        do throws(Refusal) {
+            wanted = try self.cluster.wanted(context.lookup(key.namespace))
+        } catch {
+            await tell("backups stay where they are: \(error.message)")
+            return nil
+        }
+        for faulty in wanted.faultyRepositories where !wanted.repositories.contains(where: { $0.key == faulty.key }) {
+            await tell("what is in \(faulty.name) stays there: \(faulty.fault.message)", about: faulty.name)
+        }
+        let map = ObjectKey(namespace: key.namespace, name: ClusterObjects.configurationName(key.name))
+        if context.caches.configMaps[map] == nil {
+            // Nothing was begun, or it was taken away by whoever deletes the cluster's objects before it.
+            if !wanted.repositories.isEmpty {
+                await tell("backups, if there are any, stay where they are: ConfigMap '\(map.name)' is gone")
+            }
+            return nil
+        }
+        let objects = ClusterObjects(wanted, context.settings)
+        var isDone = true
+        for repository in wanted.repositories where try await !remove(repository, objects, isLate) { isDone = false }
+        guard isDone else { return .again(after: pause) }
         for backup in backups where !backup.object.isBeingDeleted { try await delete(backup) }
         return nil
     }
 
-    private func remove(_ backup: StoredBackup, _ repository: Int, _ pod: String) async -> String? {
-        do throws(BackupError) {
-            let request = try JobRequest(
-                .expire, stanza: OperatorNames.stanza,
-                options: [
-                    JobRequest.Option(.force, .flag(true)), JobRequest.Option(.repo, .texts(["\(repository)"])),
-                    JobRequest.Option(.set, .texts([backup.label])),
-                ], key: "remove-\(repository)-\(backup.label)-\(context.now() / 60)")
-            guard let error = try await context.agents.run(request, of: key, pod: pod)?.error,
-                error.code != .backupSetInvalid
-            else { return nil }
-            return error.message
-        } catch {
-            return error.message
+    private func goesWithAll() async throws(KubernetesError) -> Bool {
+        let any = KubernetesObject(.configMaps, namespace: key.namespace, name: key.name)
+        if try await context.going(any, .configMaps) == .whole { return true }
+        // Where the operator may see definitions.
+        let type = dialect.dialect.clusters
+        let definition = try? await context.client.get(
+            .customResourceDefinitions, namespace: nil, name: "\(type.plural).\(type.group)")
+        return definition?.isBeingDeleted == true
+    }
+
+    /// - Returns: whether nothing is left to do in it.
+    private func remove(
+        _ repository: WantedRepository, _ objects: ClusterObjects, _ isLate: Bool
+    ) async throws(KubernetesError) -> Bool {
+        let place = ObjectKey(
+            namespace: key.namespace, name: ClusterObjects.removalName(key.name, repository.key))
+        guard let job = context.caches.jobs[place] else {
+            try await context.apply(objects.stanzaRemoval(repository, secretFiles: objects.secretFiles))
+            return false
         }
+        func isTrue(_ type: String) -> Bool {
+            (job["status", "conditions"]?.elements ?? []).contains {
+                $0["type"]?.string == type && $0["status"]?.string == "True"
+            }
+        }
+        if isTrue("Complete") { return true }
+        let hasFailed = isTrue("Failed")
+        if !hasFailed, !isLate { return false }
+        // As the server has them: what a pod says comes to caches a moment after the Job, which is removed with it.
+        let pods = try await context.client.list(
+            .pods, namespace: key.namespace,
+            Selection(labels: [
+                .equals(OperatorNames.cluster, key.name),
+                .equals(OperatorNames.part, ClusterObjects.Part.removal.rawValue),
+            ])
+        ).objects.filter { pod in pod.ownerReferences.contains { $0.uid == job.uid } }
+        let said = pods.lazy.compactMap { BackupDeletion.message($0) }.first
+        let why = said ?? (hasFailed ? "Job '\(job.name)' failed" : "Job '\(job.name)' does not end")
+        if isLate {
+            await tell("what is in \(repository.name) stays there: \(why)", about: repository.name)
+            return true
+        }
+        await tell(
+            "what is in \(repository.name) cannot be removed: \(why). It is tried again for a while; to let the cluster go "
+                + "without it, annotate it with \(OperatorNames.keepsData)=true", about: repository.name)
+        try await context.client.delete(
+            .jobs, namespace: job.namespace, name: job.name, DeleteOptions(propagation: .background, uid: job.uid))
+        return false
     }
 
     private func delete(_ backup: any BackupManifest) async throws(KubernetesError) {
@@ -102,9 +151,8 @@ struct ClusterRemoval {
 
     // MARK: Volumes
 
-    /// - Returns: nil when all are gone, or going.
-    private func removeVolumes() async throws(KubernetesError) -> WorkOutcome? {
-        // Who has a volume mounted must end first; claims that a StatefulSet looks after would come again.
+    /// - Returns: whether none is left.
+    private func endPods() async throws(KubernetesError) -> Bool {
         var isRunning = false
         for (type, cache, name) in [
             (ResourceType.statefulSets, context.caches.statefulSets, key.name),
@@ -118,7 +166,13 @@ struct ClusterRemoval {
                 DeleteOptions(propagation: .background, uid: present.uid))
         }
         let pods = context.pods(of: key, .database) + context.pods(of: key, .repositoryHost)
-        if isRunning || !pods.isEmpty { return .again(after: pause) }
+        return !isRunning && pods.isEmpty
+    }
+
+    /// - Returns: nil when all are gone, or going.
+    private func removeVolumes() async throws(KubernetesError) -> WorkOutcome? {
+        // Who has a volume mounted must end first; claims that a StatefulSet looks after would come again.
+        if try await !endPods() { return .again(after: pause) }
         let claims = context.caches.claims.objects(
             namespace: key.namespace, [.equals(OperatorNames.cluster, key.name)])
         for claim in claims where !claim.isBeingDeleted {
@@ -138,8 +192,8 @@ struct ClusterRemoval {
         return nil
     }
 
-    private func tell(_ what: String) async {
-        guard context.isNews(what, about: cluster.object.uid) else { return }
+    private func tell(_ what: String, about repository: String = "") async {
+        guard context.isNews(what, about: "\(cluster.object.uid) \(repository)") else { return }
         await context.events.record(.warning, "RemovalWaits", what, about: cluster.object)
     }
 }

@@ -75,6 +75,39 @@ final class OperatorContext: Sendable {
             [.equals(OperatorNames.cluster, cluster.name), .equals(OperatorNames.part, part.rawValue)])
     }
 
+    /// What an object that is being deleted goes with.
+    enum Going {
+        /// This object, or some.
+        case alone
+        /// The namespace, or all objects of this kind: nobody asks for the end of the data by that.
+        case whole
+        case unknown
+    }
+
+    /// Where an object could still be made, it is this one that is to go. The server says so to whoever may make one,
+    /// also where it does not show its definitions.
+    func going(_ object: KubernetesObject, _ type: ResourceType) async throws(KubernetesError) -> Going {
+        let name = "\(OperatorNames.shortened(object.name, to: 56))-probe"
+        var probe = KubernetesObject(type, namespace: object.namespace, name: name)
+        probe["spec"] = object["spec"]
+        do throws(KubernetesError) {
+            _ = try await client.create(type, probe, isTrial: true)
+            return .alone
+        } catch {
+            // The definition goes; the namespace goes.
+            if error.status == 405 || error.isNotFound { return .whole }
+            if error.isForbidden,
+                error.causes.contains(where: { $0.reason == "NamespaceTerminating" })
+                    || error.message.contains("is being terminated")
+            {
+                return .whole
+            }
+            if error.isCancelled { throw error }
+            logger.warning("\(object.kind) '\(object.key)' waits: \(error.message)")
+            return .unknown
+        }
+    }
+
     /// nil for all.
     var watchedNamespaces: [String?] { settings.watchedNamespaces.isEmpty ? [nil] : settings.watchedNamespaces }
 

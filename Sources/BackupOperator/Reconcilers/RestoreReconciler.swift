@@ -145,7 +145,7 @@ struct RestoreReconciler {
     private func run(
         _ restore: any RestoreManifest, _ wanted: DatabaseCluster
     ) async throws(KubernetesError) -> WorkOutcome {
-        try await forgetProgress(restore.cluster)
+        try await forgetMembers(restore.cluster)
         let name = jobName(restore.attempt)
         guard let job = context.caches.jobs[ObjectKey(namespace: key.namespace, name: name)],
             job.ownerReferences.contains(where: { $0.uid == restore.object.uid })
@@ -185,17 +185,16 @@ struct RestoreReconciler {
             restore, said ?? failure["message"]?.string ?? "Job '\(name)' failed", pod: pods.last?.name)
     }
 
-    /// Patroni does not let a member lead that is behind what the last leader wrote; and a restored one is.
-    private func forgetProgress(_ cluster: ObjectKey) async throws(KubernetesError) {
-        for (name, annotations) in [(cluster.name, ["optime"]), ("\(cluster.name)-sync", ["leader", "sync_standby"])] {
-            let place = ObjectKey(namespace: cluster.namespace, name: name)
-            guard let present = context.caches.endpoints[place],
-                annotations.contains(where: { present.annotations[$0]?.isEmpty == false })
-            else { continue }
-            let nothing = ServiceJSON.object(Dictionary(uniqueKeysWithValues: annotations.map { ($0, .null) }))
-            _ = try await context.client.patch(
-                .endpoints, namespace: place.namespace, name: place.name, ["metadata": ["annotations": nothing]])
-        }
+    /// Patroni lets nobody lead but those that had all that was committed; and a restored one has not. How far the last
+    /// leader had come is forgotten by what starts the restored server.
+    private func forgetMembers(_ cluster: ObjectKey) async throws(KubernetesError) {
+        let place = ObjectKey(namespace: cluster.namespace, name: "\(cluster.name)-sync")
+        guard let present = context.caches.endpoints[place],
+            ["leader", "sync_standby"].contains(where: { present.annotations[$0]?.isEmpty == false })
+        else { return }
+        _ = try await context.client.patch(
+            .endpoints, namespace: place.namespace, name: place.name,
+            ["metadata": ["annotations": ["leader": .null, "sync_standby": .null]]])
     }
 
     // MARK: The end

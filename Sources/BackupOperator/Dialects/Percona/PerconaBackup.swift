@@ -8,9 +8,8 @@ package struct PerconaBackup: BackupManifest {
 
     package init(_ object: KubernetesObject) {
         self.object = object
-        let texts = (object["spec", "options"]?.elements ?? []).compactMap(\.string)
         do throws(Refusal) {
-            read = .success(try PerconaBackupOptions(texts))
+            read = .success(try PerconaBackupOptions(object["spec"]))
         } catch {
             read = .failure(error)
         }

@@ -8,9 +8,10 @@ struct PerconaBackupOptions: Sendable {
     /// For the run, without dashes.
     var options: [(name: String, value: String)] = []
 
-    init(_ texts: [String]) throws(Refusal) {
-        try take(try PerconaWords.options(texts))
-    }
+    init(_ texts: [String]) throws(Refusal) { try self.init(["options": ServiceJSON(texts)]) }
+
+    /// Of the object.
+    init(_ spec: ServiceJSON?) throws(Refusal) { try take(try PerconaWords.options(of: spec)) }
 
     private mutating func take(_ texts: [OptionName: [String]]) throws(Refusal) {
         var asked: [JobRequest.Option] = []

@@ -32,6 +32,8 @@ struct PerconaInstances: Sendable {
         setBackups(spec[["backups", "pgbackrest"]] ?? [:])
         pods.objectLabels = spec[["metadata", "labels"]]?.texts ?? [:]
         pods.objectAnnotations = spec[["metadata", "annotations"]]?.texts ?? [:]
+        // A role of a cloud is in either place.
+        pods.accountAnnotations = pods.objectAnnotations.merging(pods.hostAnnotations) { _, last in last }
     }
 
     private static func shape(_ set: ServiceJSON) -> ServiceJSON {
@@ -71,6 +73,7 @@ struct PerconaInstances: Sendable {
     private mutating func setBackups(_ settings: ServiceJSON) {
         let host = settings["repoHost"] ?? [:]
         pods.hostLabels = settings[["metadata", "labels"]]?.texts ?? [:]
+        pods.hostAnnotations = settings[["metadata", "annotations"]]?.texts ?? [:]
         pods.hostLabels["\(Percona.label)/data"] = "pgbackrest"
         pods.hostLabels["\(Percona.label)/pgbackrest"] = ""
         pods.hostLabels["\(Percona.label)/pgbackrest-dedicated"] = ""

@@ -11,14 +11,16 @@ package struct PerconaRestore: RestoreManifest {
     package init(_ object: KubernetesObject) {
         self.object = object
         do throws(Refusal) {
-            read = .success(try Self.options((object["spec", "options"]?.elements ?? []).compactMap(\.string)))
+            read = .success(try Self.options(try PerconaWords.options(of: object["spec"])))
         } catch {
             read = .failure(error)
         }
     }
 
-    static func options(_ texts: [String]) throws(Refusal) -> [(name: String, value: String)] {
-        let asked = try PerconaWords.options(texts).sorted { $0.key.rawValue < $1.key.rawValue }
+    static func options(
+        _ words: [OptionName: [String]]
+    ) throws(Refusal) -> [(name: String, value: String)] {
+        let asked = words.sorted { $0.key.rawValue < $1.key.rawValue }
         do throws(BackupError) {
             _ = try JobRequest(
                 .restore, stanza: OperatorNames.stanza,

@@ -55,7 +55,8 @@ struct PerconaSource: Sendable {
         _ json: ServiceJSON, _ path: String
     ) throws(Refusal) -> [(name: String, value: String)] {
         do throws(Refusal) {
-            let options = try PerconaRestore.options((json["options"]?.elements ?? []).compactMap(\.string))
+            let options = try PerconaRestore.options(
+                try PerconaWords.options((json["options"]?.elements ?? []).compactMap(\.string)))
             for (name, value) in options {
                 if name == "type", !types.contains(value) {
                     throw PerconaWords.refusal(

@@ -30,7 +30,8 @@ struct PerconaStatus: Sendable {
     func change() -> StatusChange? {
         let kept = (old["conditions"]?.elements ?? []).filter { $0["type"]?.string != "Progressing" }
         let merged = Condition.merge(
-            conditions, into: kept, generation: cluster.object.generation, now: report.now, ended: ["Standby"])
+            conditions, into: kept, generation: cluster.object.generation, now: report.now,
+            ended: report.wanted == nil ? [] : ["Standby", ClusterHealth.updateType])
         var patch: ServiceJSON = [:]
         func set(_ path: [String], _ value: ServiceJSON?) {
             if let value, old[path] != value { patch[path] = value }
@@ -195,6 +196,7 @@ struct PerconaStatus: Sendable {
         }
         guard let wanted = report.wanted else { return [] }
         var conditions = [health.unsupported]
+        if let update = health.update { conditions.append(update) }
         conditions.insert(
             wanted.isStopped ? Condition("Ready", .no, "Paused", "spec.pause is true") : health.ready, at: 0)
         if isUp || cluster.isBootstrapped {

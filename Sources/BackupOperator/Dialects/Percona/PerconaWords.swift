@@ -1,4 +1,5 @@
 import BackupModel
+import HTTP
 
 /// `options` of a backup or a restore: words as a shell would make them, of which nothing is expanded, read by the
 /// engine's own table.
@@ -9,6 +10,50 @@ enum PerconaWords {
         .output: "its log is a text",
         .targetAction: "the restored database always becomes the primary",
     ]
+
+    /// Of a backup or a restore: `options`, and what `containerOptions` says of the engine, which counts where the former
+    /// say nothing, as an environment does.
+    static func options(of spec: ServiceJSON?) throws(Refusal) -> [OptionName: [String]] {
+        let given = try options((spec?["options"]?.elements ?? []).compactMap(\.string))
+        return try environment(spec?["containerOptions"]).merging(given) { _, given in given }
+    }
+
+    /// Variables are options of the engine for this run. The pods that they are written for do no work themselves, so that
+    /// other ones would have no effect.
+    private static func environment(_ json: ServiceJSON?) throws(Refusal) -> [OptionName: [String]] {
+        let path = "spec.containerOptions"
+        if let source = json?["envFrom"], !source.isEmpty {
+            throw Refusal(
+                "OptionInvalid",
+                "\(path).envFrom: variables are options of this run, and are written out under env")
+        }
+        if let other = json?.members.keys.sorted().first(where: { $0 != "env" && $0 != "envFrom" }) {
+            throw Refusal("OptionInvalid", "\(path).\(other): it is not known")
+        }
+        var found: [OptionName: [String]] = [:]
+        for (place, variable) in (json?["env"]?.elements ?? []).enumerated() {
+            let path = "\(path).env[\(place)]"
+            let name = variable["name"]?.string ?? ""
+            guard let prefix = ["PGBACKREST_", "PERMAFROST_"].first(where: name.hasPrefix) else {
+                throw Refusal(
+                    "OptionInvalid",
+                    "\(path): nothing comes of variable '\(name)': those of options are, such as PGBACKREST_PROCESS_MAX"
+                )
+            }
+            guard variable["valueFrom"] == nil, let value = variable["value"]?.string else {
+                throw Refusal("OptionInvalid", "\(path): variable '\(name)' must have its value here")
+            }
+            let option = name.dropFirst(prefix.utf8.count).lowercased().replacing("_", with: "-")
+            do throws(Refusal) {
+                found.merge(try options(["--\(option)=\(quoted(value))"])) { _, last in last }
+            } catch {
+                throw Refusal(error.reason, "\(path): \(error.message.dropFirst("spec.options: ".utf8.count))")
+            }
+        }
+        return found
+    }
+
+    private static func quoted(_ value: String) -> String { "'" + value.replacing("'", with: "'\\''") + "'" }
 
     static func options(_ texts: [String]) throws(Refusal) -> [OptionName: [String]] {
         var words: [String] = []

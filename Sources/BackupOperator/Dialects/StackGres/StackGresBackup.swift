@@ -51,6 +51,9 @@ package struct StackGresBackup: BackupManifest {
         return ObjectKey(namespace: object.namespace, name: text)
     }
 
+    package var accountAnnotations: [String: String] {
+        object["status", "permafrost", "accountAnnotations"]?.texts ?? [:]
+    }
     package var storage: ServiceJSON? { object["status", "sgBackupConfig", "storage"] }
 
     package func location() throws(Refusal) -> RepositoryLocation? {

@@ -113,13 +113,17 @@ package struct StackGresCluster: Sendable {
         for (place, element) in elements.enumerated() {
             let fault: Refusal
             do throws(Refusal) {
-                let (repository, notes) = try repository(element, at: place, find(StackGres.storages, element.storage))
+                var (repository, notes) = try repository(element, at: place, find(StackGres.storages, element.storage))
                 if let other = cluster.repositories.first(where: {
                     $0.location.identity == repository.location.identity
                 }) {
                     throw Refusal(
                         "RepositoryTwice",
                         "SGObjectStorage '\(element.storage)' and '\(other.name)' are the same path of the same bucket")
+                }
+                let identity = cluster.pods.accountAnnotations
+                if !identity.isEmpty {
+                    repository.record[["permafrost", "accountAnnotations"]] = ServiceJSON(identity)
                 }
                 cluster.repositories.append(repository)
                 cluster.unsupported += notes

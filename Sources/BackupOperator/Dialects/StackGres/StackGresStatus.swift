@@ -22,7 +22,11 @@ struct StackGresStatus: Sendable {
         let merged = Condition.merge(
             conditions, into: old["conditions"]?.elements ?? [], generation: cluster.object.generation,
             now: report.now,
-            ended: report.wanted == nil ? [] : ["RepositoryReady", "ContinuousArchiving", "LastBackupSucceeded"])
+            ended: report.wanted == nil
+                ? []
+                : [
+                    "RepositoryReady", "ContinuousArchiving", "LastBackupSucceeded", ClusterHealth.updateType,
+                ])
         var patch: ServiceJSON = [:]
         func set(_ path: [String], _ value: ServiceJSON?) {
             if let value, old[path] != value { patch[path] = value }
@@ -96,6 +100,7 @@ struct StackGresStatus: Sendable {
         }
         guard let wanted = report.wanted else { return conditions }
         conditions.append(health.unsupported)
+        if let update = health.update { conditions.append(update) }
         if wanted.isArchiving {
             conditions += [health.repositoryReady, health.continuousArchiving]
             if let lastBackup = health.lastBackup(StackGres.backups.kind) { conditions.append(lastBackup) }
