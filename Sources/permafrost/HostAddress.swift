@@ -48,6 +48,8 @@ struct HostAddress {
     func transport() throws(BackupError) -> NetworkTransport {
         var transport = TransportOptions()
         if let timeout = configuration.duration(.ioTimeout) { transport.timeout = timeout }
+        // One that has gone answers nothing; the next attempt may find the one in its place.
+        transport.connectTimeout = min(transport.timeout, .seconds(10))
         transport.caFile = configuration.string(options.caFile, key)
         transport.caPath = configuration.string(options.caPath, key)
         transport.certificateFile = try required(options.certificate)

@@ -80,6 +80,28 @@ struct HostileServerTests {
         return .bytes(Array((head + "\r\n").utf8) + part[..<cut])
     }
 
+    @Test("a server without names of buckets is told how to be asked")
+    func withoutNames() async throws {
+        let keys = GivenAWSCredentials(AWSCredentials(accessKey: "AKIA", secretKey: Secret("key")))
+        for (kind, isMeant) in [(TransportError.Kind.notConnected, true), (.certificate, true), (.broken, false)] {
+            for (style, endpoint) in [
+                (S3Options.AddressStyle.host, "store.example.com"), (.path, "store.example.com"), (.host, nil),
+            ] {
+                var options = S3Options(bucket: "box")
+                options.repositoryKey = 3
+                options.region = "us-east-1"
+                options.style = style
+                options.endpoint = try endpoint.map { try S3Endpoint($0, port: nil) }
+                let transport = ScriptedTransport { _, _ in .failure(kind) }
+                let retry = RequestRetry(limit: .milliseconds(1), counters: RequestCounters())
+                let store = BucketStore(S3Service(options, transport, keys, retry, now: { 1_800_000_000 }))
+                let error = try await failure { _ = try await store.list("d", prefix: "", from: nil) }
+                let isSaid = error.error.hint?.contains("repo3-s3-uri-style=path") == true
+                #expect(isSaid == (isMeant && style == .host && endpoint != nil), "\(kind) \(style) \(error)")
+            }
+        }
+    }
+
     @Test("failures that pass are gone through")
     func passing() async throws {
         let bad: [LocalServer.Reply] = [

@@ -20,6 +20,15 @@ enum S3Failures {
         return failure
     }
 
+    /// Of a server that is not Amazon's and has no names for single buckets; nil where that cannot be it.
+    static func hint(_ failure: ServiceFailure, _ host: String, _ options: S3Options) -> String? {
+        guard failure.kind == .notConnected || failure.kind == .certificate, options.endpoint != nil,
+            options.connectTo == nil, host.hasPrefix("\(options.bucket).")
+        else { return nil }
+        return "is '\(host)' a name of the server? For one without names of buckets set "
+            + "repo\(options.repositoryKey)-s3-uri-style=path"
+    }
+
     /// The region that the answer names.
     static func region(_ response: HTTPResponse, _ body: [UInt8]) -> String? {
         response.headers["x-amz-bucket-region"] ?? S3ErrorAnswer(body)?.region

@@ -131,7 +131,9 @@ package final class S3Service: Sendable {
         do throws(TransportError) {
             return try await transport.send(request)
         } catch {
-            throw ServiceFailure(error)
+            var failure = ServiceFailure(error)
+            if let hint = S3Failures.hint(failure, request.origin.host, options) { failure.hint = hint }
+            throw failure
         }
     }
 
