@@ -64,7 +64,7 @@ import Testing
                 #expect(try await client.find(.deployments, namespace: "demo", name: "pg-repo-host") == nil)
                 // As soon as the name is free it goes on.
                 try await client.delete(type, namespace: "demo", name: name)
-                try await eventually("the cluster", .seconds(20)) {
+                try await eventually("the cluster") {
                     try await scene.backups(client).contains { $0.phase == .completed }
                 }
                 let ours = try await client.get(type, namespace: "demo", name: name)
