@@ -2,14 +2,18 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The pages do what they say: blocks marked `sh run` and `ini run` are run, in order, one shell for each page.
+/// The pages do what they say: blocks marked `sh run` and `ini run` are run, in order, one shell for each page. Where
+/// those are for Kubernetes, it is blocks marked `host`.
 @Suite(.serialized, .keepsScratchOnFailure)
 struct DocumentationTests {
-    @Test(
-        .requires(.postgres(15), .permafrost), .timeLimit(.minutes(10)),
-        arguments: [("README.md", "1000"), ("docs/user-guide.md", "exit code 62")])
-    func theCommandsOfAPageWork(page: String, output: String) async throws {
-        let blocks = try Page(page).blocks.filter { $0.isRun }
+    static let pages: [(page: String, mark: String, output: String)] = [
+        ("README.md", "run", "1000"), ("docs/user-guide.md", "run", "exit code 62"),
+        ("docs/restore.md", "host", "1\nt\n"),
+    ]
+
+    @Test(.requires(.postgres(15), .permafrost), .timeLimit(.minutes(10)), arguments: pages)
+    func theCommandsOfAPageWork(page: String, mark: String, output: String) async throws {
+        let blocks = try Page(page).blocks.filter { $0.mark == mark }
         #expect(blocks.count > 3)
         let installation = try PostgresInstallation.find(15)
         try await withScratch { scratch in
@@ -74,7 +78,7 @@ struct DocumentationTests {
 private struct Page {
     struct Block {
         var language: String
-        var isRun: Bool
+        var mark: String?
         var text: String
     }
 
@@ -86,8 +90,8 @@ private struct Page {
     }
 
     var blocks: [Block] {
-        text.matches(of: #/(?ms)^```(\w+)( run)?\n(.*?)\n```$/#).map { match in
-            Block(language: String(match.1), isRun: match.2 != nil, text: String(match.3))
+        text.matches(of: #/(?ms)^```(\w+)(?: (\w+))?\n(.*?)\n```$/#).map { match in
+            Block(language: String(match.1), mark: match.2.map(String.init), text: String(match.3))
         }
     }
 }
