@@ -218,9 +218,9 @@ def coming_from_percona(options):
         if not before <= set(after):
             raise Failed("the old backup is not as it was")
         labels = {key.split("/")[4] for key in after if key.endswith("/backup.manifest")}
-        moved = get("perconapgbackup", "after-the-move")["status"]["backupName"]
-        if not {label, moved} <= labels:
-            raise Failed(f"in the bucket are {labels}")
+        made = [item["status"] for item in percona.succeeded("orders") if item["metadata"]["name"] != name]
+        if not made or made[0]["backupType"] != "full" or not {label, made[0]["backupName"]} <= labels:
+            raise Failed(f"in the bucket are {labels}, and made were {made}")
         segments = [key.rsplit("/", 1)[1] for key in stored(f"{ORDERS_PATH}/archive/db/17-1/", ORDERS)]
         if not [key for key in segments if key.startswith("00000001")] or not [
                 key for key in segments if key.startswith("00000002")]:
@@ -235,7 +235,7 @@ def coming_from_percona(options):
             raise Failed("the wrong claim was deleted")
         shown("-n", "demo", "get", "pg,pg-backup", "-o", "wide")
         kubectl("-n", "demo", "delete", "pg", "orders")
-        kubectl("-n", "demo", "delete", "pg-backup", "after-the-move", name)
+        kubectl("-n", "demo", "delete", "pg-backup", "--all")
         kubectl("-n", "demo", "delete", "pvc", "pgdata-orders-0")
         kubectl("-n", "demo", "delete", "secret", "orders-pguser-orders", "orders-pgbackrest-secrets", "old-authority")
     finally:
