@@ -21,9 +21,11 @@ import Testing
     }
 
     static let pages = ((try? files("docs", ".md")) ?? []) + ["deploy/README.md"]
-    static let manifests = ((try? files("deploy/samples", ".yaml")) ?? []) + ["backup", "cr", "restore"].map {
-        "deploy/\($0).yaml"
-    }
+    static let manifests =
+        ((try? files("deploy/samples", ".yaml")) ?? [])
+        + ["backup", "cr", "restore"].map {
+            "deploy/\($0).yaml"
+        }
 
     /// What a manifest says beside what is carried out, and that is meant so.
     static let expected: [String: Set<String>] = [
@@ -70,7 +72,8 @@ import Testing
                 #expect(storage.unsupported(at: "spec").isEmpty, "\(name)")
             case "SGBackup": #expect(!StackGresBackup(object).cluster.name.isEmpty, "\(name)")
             case "PerconaPGBackup":
-                #expect(PerconaBackup(object).refusal == nil, "\(name): \(PerconaBackup(object).refusal?.message ?? "")")
+                #expect(
+                    PerconaBackup(object).refusal == nil, "\(name): \(PerconaBackup(object).refusal?.message ?? "")")
             case "PerconaPGRestore":
                 let restore = PerconaRestore(object)
                 #expect(restore.refusal == nil && restore.repositoryKey != nil, "\(name)")

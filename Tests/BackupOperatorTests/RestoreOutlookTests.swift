@@ -42,9 +42,13 @@ struct RestoreOutlookTests {
             earlier.manifest["spec"] == [
                 "pgCluster": "shop", "repoName": "repo1",
                 "options": [
-                    "--set=20261122-010005F_20261125-010004I", "--type=time", "--target=2026-11-25 09:00:00.000000+00",
+                    "--set=20261122-010005F_20261125-010004I", "--type=time",
+                    "--target='2026-11-25 09:00:00.000000+00'",
                 ],
             ])
+        let read = PerconaRestore(earlier.manifest)
+        #expect(read.refusal == nil)
+        #expect(read.options.first { $0.name == "target" }?.value == "2026-11-25 09:00:00.000000+00")
         #expect(
             earlier.text == """
                 Restore of PerconaPGCluster demo/shop, in place
@@ -72,10 +76,12 @@ struct RestoreOutlookTests {
         (RestoreOrder.Target.immediate, ["--type=immediate"]), (.end, []),
         (.lsn("0/6000000"), ["--type=lsn", "--target=0/6000000"]),
         (.name("before"), ["--type=name", "--target=before"]),
+        (.name("it's the end"), ["--type=name", "--target='it'\\''s the end'"]),
     ])
     func `targets become the engine's options`(target: RestoreOrder.Target, options: [String]) throws {
         let outlook = try percona(RestoreOrder(backup: "shop-full", target: target))
         #expect(outlook.manifest["spec", "options"] == ServiceJSON(["--set=20261122-010005F"] + options))
+        #expect(PerconaRestore(outlook.manifest).refusal == nil)
     }
 
     @Test func `a new cluster has the spec of the old one`() throws {

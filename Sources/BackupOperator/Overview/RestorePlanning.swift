@@ -259,15 +259,21 @@ struct RestorePlanning {
         switch target {
         case .end: break
         case .immediate: options.append("--type=immediate")
-        case .time(let time): options += ["--type=time", "--target=\(Self.recoveryTime(time))"]
+        case .time(let time): options += ["--type=time", "--target=\(Self.quoted(Self.recoveryTime(time)))"]
         case .lsn(let lsn): options += ["--type=lsn", "--target=\(lsn)"]
-        case .name(let name): options += ["--type=name", "--target=\(name)"]
+        case .name(let name): options += ["--type=name", "--target=\(Self.quoted(name))"]
         }
         let repository = backup.repository ?? cluster.repositories.first?.name ?? "repo1"
         object["spec"] = [
             "pgCluster": .text(cluster.name), "repoName": .text(repository), "options": ServiceJSON(options),
         ]
         return object
+    }
+
+    /// Options are taken apart as by a shell.
+    private static func quoted(_ value: String) -> String {
+        let isPlain = value.contains(#/^[-+.:_\/0-9A-Za-z]+$/#)
+        return isPlain ? value : "'" + value.replacing("'", with: "'\\''") + "'"
     }
 
     /// With its zone: the server's own need not be UTC.
