@@ -107,6 +107,64 @@ wait
 """
 
 
+def old_server(options, repository, labels, further):
+    """A pod with PostgreSQL and pgBackRest of Debian, as the Percona operator has it; further: name, volume, path."""
+    settings = dict(repository, PG1_PATH="/pgdata/pg17", PG1_SOCKET_PATH="/tmp", PG1_USER="postgres", START_FAST="y",
+                    REPO1_RETENTION_FULL="4", LOCK_PATH="/tmp/lock", LOG_LEVEL_FILE="off", SPOOL_PATH="/tmp/spool")
+    environment = [{"name": "PGBACKREST_" + key, "value": value} for key, value in settings.items()]
+    environment += [{"name": "PGDATA", "value": "/pgdata/pg17"}, {"name": "PGHOST", "value": "/tmp"},
+                    {"name": "HOME", "value": "/tmp"}]
+    name, source, path = further
+    pod = pod_template(labels, {
+        "name": "database", "image": f"{options.prefix}permafrost-test-store:{options.tag}",
+        "command": ["bash", "-ec", OLD_SERVER], "env": environment,
+        "readinessProbe": {"exec": {"command": ["psql", "-U", "postgres", "-c", "select 1"]}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "data", "mountPath": "/pgdata"}, {"name": "tmp", "mountPath": "/tmp"},
+                         {"name": name, "mountPath": path}]},
+        [{"name": "data", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}, dict(source, name=name)])
+    pod["spec"]["terminationGracePeriodSeconds"] = 60
+    return pod
+
+
+def fill_old():
+    """A database with 100 rows and a full backup."""
+    # The server that initdb runs answers too.
+    eventually("the old server", lambda: old_exec("psql", "-U", "postgres", "-Atc", "show archive_mode").strip() == "on")
+    old_sql("create role orders login password 'as-before'", "postgres")
+    old_sql("create database orders owner orders", "postgres")
+    old_sql("create table items as select generate_series(1, 100) as id; alter table items owner to orders")
+    old_exec("pgbackrest", "--stanza=db", "stanza-create")
+    old_exec("pgbackrest", "--stanza=db", "--type=full", "backup")
+
+
+def old_volume(options):
+    """The claim of a repository that an old cluster has left, and that pgBackRest filled."""
+    label = {"postgres-operator.crunchydata.com/cluster": "orders"}
+    apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {
+        "name": "orders-repo1", "namespace": "demo", "labels": label}, "spec": percona.volume()["volumeClaimSpec"]})
+    pod = old_server(options, {"REPO1_TYPE": "posix", "REPO1_PATH": "/pgbackrest/repo1"}, label, (
+        "repository", {"persistentVolumeClaim": {"claimName": "orders-repo1"}}, "/pgbackrest/repo1"))
+    pod.update({"apiVersion": "v1", "kind": "Pod"})
+    pod["metadata"]["name"] = OLD_POD
+    apply(pod, "demo")
+    kubectl("-n", "demo", "wait", f"pod/{OLD_POD}", "--for=condition=Ready", "--timeout=90s")
+    fill_old()
+    old_sql("insert into items select 1")
+    kubectl("-n", "demo", "delete", "pod", OLD_POD)
+
+
+def hanging():
+    """Objects that were deleted after the operators of their finalizers."""
+    cluster = percona.manifest("orders", replicas=1)
+    cluster["metadata"]["finalizers"] = ["percona.com/delete-backups"]
+    cluster["spec"].update(unmanaged=True)
+    apply(cluster)
+    apply({"apiVersion": "upstream.pgv2.percona.com/v1beta1", "kind": "PostgresCluster", "metadata": {
+        "name": "orders", "namespace": "demo", "finalizers": ["postgres-operator.crunchydata.com/finalizer"]}})
+    for kind in ("perconapgcluster", "postgrescluster"):
+        kubectl("-n", "demo", "delete", kind, "orders", "--wait=false")
+
+
 def old_percona(options):
     """What the Percona operator leaves: its Deployment, the objects of a cluster, a server that pgBackRest backs up."""
     idle_deployment(options, "percona-postgresql-operator", "percona",
@@ -146,36 +204,17 @@ def old_percona(options):
                "data": {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}}, "demo")
     in_client(f"export AWS_ENDPOINT_URL=https://s3.{REGION}.amazonaws.com AWS_DEFAULT_REGION={REGION}; "
               f"aws s3 rb --force s3://{ORDERS} || true; aws s3 mb s3://{ORDERS}")
-    settings = {"PG1_PATH": "/pgdata/pg17", "PG1_SOCKET_PATH": "/tmp", "PG1_USER": "postgres", "REPO1_TYPE": "s3",
-                "REPO1_PATH": "/" + ORDERS_PATH, "REPO1_S3_BUCKET": ORDERS, "REPO1_S3_REGION": REGION,
-                "REPO1_S3_ENDPOINT": f"s3.{REGION}.amazonaws.com", "REPO1_S3_KEY": "administrator",
-                "REPO1_S3_KEY_SECRET": "administrator", "REPO1_STORAGE_CA_FILE": "/authority/ca.crt",
-                "REPO1_RETENTION_FULL": "4", "LOCK_PATH": "/tmp/lock", "LOG_LEVEL_FILE": "off", "SPOOL_PATH": "/tmp/spool",
-                "START_FAST": "y"}
-    environment = [{"name": "PGBACKREST_" + key, "value": value} for key, value in settings.items()]
-    environment += [{"name": "PGDATA", "value": "/pgdata/pg17"}, {"name": "PGHOST", "value": "/tmp"},
-                    {"name": "HOME", "value": "/tmp"}]
-    pod = pod_template(dict(label, old="orders"), {
-        "name": "database", "image": f"{options.prefix}permafrost-test-store:{options.tag}",
-        "command": ["bash", "-ec", OLD_SERVER], "env": environment,
-        "readinessProbe": {"exec": {"command": ["psql", "-U", "postgres", "-c", "select 1"]}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "data", "mountPath": "/pgdata"}, {"name": "tmp", "mountPath": "/tmp"},
-                         {"name": "authority", "mountPath": "/authority"}]},
-        [{"name": "data", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}},
-         {"name": "authority", "secret": {"secretName": "old-authority"}}])
-    pod["spec"]["terminationGracePeriodSeconds"] = 60
+    pod = old_server(options, {
+        "REPO1_TYPE": "s3", "REPO1_PATH": "/" + ORDERS_PATH, "REPO1_S3_BUCKET": ORDERS, "REPO1_S3_REGION": REGION,
+        "REPO1_S3_ENDPOINT": f"s3.{REGION}.amazonaws.com", "REPO1_S3_KEY": "administrator",
+        "REPO1_S3_KEY_SECRET": "administrator", "REPO1_STORAGE_CA_FILE": "/authority/ca.crt"},
+        dict(label, old="orders"), ("authority", {"secret": {"secretName": "old-authority"}}, "/authority"))
     apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {
         "name": "orders-main-abcd", "labels": label, "ownerReferences": inner}, "spec": {
         "replicas": 1, "serviceName": "orders-pods", "selector": {"matchLabels": {"old": "orders"}}, "template": pod}},
         "demo")
     kubectl("-n", "demo", "rollout", "status", "statefulset/orders-main-abcd", "--timeout=120s")
-    # The kubelet asks once a second, and a server that initdb runs answers too.
-    eventually("the old server", lambda: old_exec("psql", "-U", "postgres", "-Atc", "show archive_mode").strip() == "on")
-    old_sql("create role orders login password 'as-before'", "postgres")
-    old_sql("create database orders owner orders", "postgres")
-    old_sql("create table items as select generate_series(1, 100) as id; alter table items owner to orders")
-    old_exec("pgbackrest", "--stanza=db", "stanza-create")
-    old_exec("pgbackrest", "--stanza=db", "--type=full", "backup")
+    fill_old()
     old_sql("insert into items select generate_series(101, 150)")
     backup = json.loads(old_exec("pgbackrest", "--stanza=db", "--output=json", "info"))[0]["backup"][0]
     note(f"pgBackRest {backup['backrest']['version']} has made {backup['label']}")
@@ -211,9 +250,22 @@ def coming_from_percona(options):
             without_finalizers("postgrescluster", "orders")
             eventually("what it had is gone", lambda: get("service", "orders-primary") is None)
             without_finalizers("perconapgcluster", "orders")
+        if "delete pvc -l" in text:
+            moved()
+        if text.rstrip().endswith("kubectl -n demo delete pg orders"):
+            kubectl("-n", "demo", "delete", "pg-backup", "--all")
+            kubectl("-n", "demo", "delete", "pvc", "pgdata-orders-0")
+            old_volume(options)
+        if "postgresCluster:" in text:
+            eventually("WAL goes to the old volume", lambda: percona.holds("ContinuousArchiving", "orders"), 120)
+            said = kubectl("-n", "demo", "exec", "orders-0", "-c", "agent", "--", "permafrost", "--stanza=db",
+                           "--output=json", "info")
+            if len(json.loads(said)[0]["backup"]) < 1:
+                raise Failed(f"the old backup is not there: {said}")
+            kubectl("-n", "demo", "delete", "pg", "orders")
+            hanging()
 
-    try:
-        run_page(options, "coming-from-percona.md", {"count(*) from items": "150"}, old_operator)
+    def moved():
         after = stored(f"{ORDERS_PATH}/backup/db/", ORDERS)
         if not before <= set(after):
             raise Failed("the old backup is not as it was")
@@ -234,9 +286,15 @@ def coming_from_percona(options):
         if get("pvc", "orders-main-abcd-pgdata") or not get("pvc", "pgdata-orders-0"):
             raise Failed("the wrong claim was deleted")
         shown("-n", "demo", "get", "pg,pg-backup", "-o", "wide")
-        kubectl("-n", "demo", "delete", "pg", "orders")
+
+    try:
+        # The sum of 1 to 100, and the 1 that is in the WAL alone.
+        run_page(options, "coming-from-percona.md", {
+            "count(*) from items": "150", "sum(id) from items": "5051"}, old_operator)
+        eventually("what hung is gone", lambda: get("perconapgcluster", "orders") is None and get(
+            "postgrescluster", "orders") is None, 30)
         kubectl("-n", "demo", "delete", "pg-backup", "--all")
-        kubectl("-n", "demo", "delete", "pvc", "pgdata-orders-0")
+        kubectl("-n", "demo", "delete", "pvc", "pgdata-orders-0", "orders-repo1")
         kubectl("-n", "demo", "delete", "secret", "orders-pguser-orders", "orders-pgbackrest-secrets", "old-authority")
     finally:
         for kind in ("postgrescluster", "perconapgcluster"):
