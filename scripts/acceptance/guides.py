@@ -438,7 +438,7 @@ def restoring(options):
     apply(stackgres.backup_manifest("nightly", "shop"))
     eventually("a backup of shop", lambda: stackgres.phase(get("sgbackup", "nightly")) == "Completed", 180)
     run_page(options, "restore.md", {
-        "count(*) from items": "100", "shop-before-0 -c patroni -- psql": "100",
+        "count(*) from items": "100", "to_regclass": "t", "shop-before-0 -c patroni -- psql": "100",
         "shop-0 -c patroni -- psql -U postgres -Atc": "100"})
     for restore in get("perconapgrestore"):
         if restore["spec"]["pgCluster"] == "orders" and restore["status"]["state"] != "Succeeded":
