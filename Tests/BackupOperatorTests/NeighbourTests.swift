@@ -73,6 +73,19 @@ import Testing
         }
     }
 
+    @Test("nobody is told to remove a claim that has backups")
+    func claim() {
+        var wanted = KubernetesObject(.persistentVolumeClaims, namespace: "demo", name: "pg-repo1")
+        wanted.labels = [OperatorNames.cluster: "pg"]
+        let found = KubernetesObject(.persistentVolumeClaims, namespace: "demo", name: "pg-repo1")
+        do throws(KubernetesError) {
+            try Applying.check(found, .persistentVolumeClaims, is: wanted)
+            Issue.record("it was taken")
+        } catch {
+            #expect(error.message.contains("label it permafrost.dev/cluster=pg") && !error.message.contains("remove"))
+        }
+    }
+
     @Test("what lost its owner, but is the cluster's, is taken again; what another cluster has is not")
     func adoption() async throws {
         try await withScene { scene, client in
@@ -113,6 +126,19 @@ import Testing
                 .configMaps, namespace: "demo", name: "m", ["metadata": ["ownerReferences": .null]])
             #expect(try await applying.apply(wanted("2"), present: found()))
             #expect(try await found().ownerReferences == [owner.owner()])
+
+            // The original of a dialect has objects of the same name, and of the same owner.
+            func strip(_ metadata: ServiceJSON) async throws {
+                _ = try await client.patch(.configMaps, namespace: "demo", name: "m", ["metadata": metadata])
+            }
+            try await strip(["labels": .null])
+            #expect(try await applying.apply(wanted("2"), present: nil))
+            #expect(try await found().labels[OperatorNames.cluster] == "pg")
+            try await strip(["labels": .null, "annotations": .null])
+            #expect(await refused(wanted("3"), nil)?.reason == "NotOurs")
+            #expect(try await found()["data", "value"]?.string == "2")
+            try await strip(["labels": [OperatorNames.cluster: "pg"]])
+            #expect(try await applying.apply(wanted("2"), present: found()))
 
             // A cluster whose name is another's with an ending.
             var other = wanted("3", of: "pg-m")

@@ -156,7 +156,7 @@ def old_volume(options):
 def hanging():
     """Objects that were deleted after the operators of their finalizers."""
     cluster = percona.manifest("orders", replicas=1)
-    cluster["metadata"]["finalizers"] = ["percona.com/delete-backups"]
+    cluster["metadata"]["finalizers"] = ["internal.percona.com/stop-watchers"]
     cluster["spec"].update(unmanaged=True)
     apply(cluster)
     apply({"apiVersion": "upstream.pgv2.percona.com/v1beta1", "kind": "PostgresCluster", "metadata": {

@@ -104,9 +104,15 @@ final class Applying: Sendable {
     ) throws(KubernetesError) {
         let owners = found.ownerReferences
         let owner = wanted.ownerReferences.first
-        if let owner, owners.contains(where: { $0.uid == owner.uid }) { return }
         let cluster = wanted.labels[OperatorNames.cluster]
-        if cluster != nil, found.labels[OperatorNames.cluster] == cluster {
+        let isLabelled = cluster != nil && found.labels[OperatorNames.cluster] == cluster
+        if let owner, owners.contains(where: { $0.uid == owner.uid }),
+            // The original of a dialect has objects of the same name and the same owner.
+            cluster == nil || isLabelled || found.annotations[OperatorNames.applied] != nil
+        {
+            return
+        }
+        if isLabelled {
             // Left by an owner that was to leave it.
             if owners.isEmpty { return }
             if let owner, owners.contains(where: { $0.kind == owner.kind && $0.name == owner.name }) {
@@ -115,9 +121,13 @@ final class Applying: Sendable {
                     status: 409, reason: "Conflict", message: "\(type.kind) '\(found.key)' is about to be removed")
             }
         }
+        // It may have backups, which nobody is to be told to remove.
+        let remedy =
+            type == .persistentVolumeClaims
+            ? "if it has this cluster's data, label it \(OperatorNames.cluster)=\(cluster ?? ""), or else choose another name for "
+                + "the cluster"
+            : "remove it, or choose another name for \(owner.map { "\($0.kind) '\($0.name)'" } ?? "what it is for")"
         throw KubernetesError(
-            status: nil, reason: "NotOurs",
-            message: "\(type.kind) '\(found.key)' exists and is not ours: remove it, or choose another name for "
-                + "\(owner.map { "\($0.kind) '\($0.name)'" } ?? "what it is for")")
+            status: nil, reason: "NotOurs", message: "\(type.kind) '\(found.key)' exists and is not ours: \(remedy)")
     }
 }
