@@ -312,6 +312,11 @@ final class Scene: ClusterAgents {
         pod.ownerReferences = [set.owner()]
         pod["spec"] = set["spec", "template", "spec"]
         pod = try await client.create(.pods, pod)
+        // What came too late for its owner, which is gone, would be nobody's.
+        guard try await client.find(.statefulSets, namespace: set.namespace, name: set.name)?.uid == set.uid else {
+            _ = try await client.delete(.pods, namespace: set.namespace, name: name)
+            return
+        }
         _ = try await client.patch(
             .pods, namespace: set.namespace, name: name,
             ["status": ["phase": "Running", "conditions": [["type": "Ready", "status": "True"]]]], .status)

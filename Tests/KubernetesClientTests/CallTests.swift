@@ -135,6 +135,20 @@ import Testing
         }
     }
 
+    @Test func fillsWhatItLeftEmpty() async throws {
+        try await withServer { server, client in
+            var mine = KubernetesObject(.configMaps, namespace: "default", name: "m")
+            mine["data"] = [:]
+            _ = try await client.apply(.configMaps, mine)
+            mine["data"] = ["a": "1", "b": "2"]
+            #expect(try await client.apply(.configMaps, mine)["data"] == ["a": "1", "b": "2"])
+            mine["data"] = ["b": "2"]
+            #expect(try await client.apply(.configMaps, mine)["data"] == ["b": "2"])
+            mine["data"] = [:]
+            #expect(try await client.apply(.configMaps, mine)["data", "b"] == nil)
+        }
+    }
+
     @Test func listsInPagesAndBySelectors() async throws {
         try await withServer({ $0.pageSize = 7 }) { server, client in
             for number in 0..<20 {

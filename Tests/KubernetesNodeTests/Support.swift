@@ -1,4 +1,5 @@
 import Foundation
+import HTTP
 import KubernetesClient
 import KubernetesTestNode
 import TestSupport
@@ -32,4 +33,26 @@ func withTestCluster(
         }
         try await body(cluster)
     }
+}
+
+/// In a pod, as deploy/ has it; stores are signed by the test's own authority.
+func startOperator(_ cluster: TestCluster, _ store: NodeObjectStore) async throws {
+    try await cluster.create(
+        .configMaps,
+        #"{"metadata": {"name": "trusted-ca"}, "data": {"ca.crt": \#(ServiceJSON.quoted(store.authority))}}"#)
+    let command = [
+        "permafrost", "operator", "--operator-namespace=default", "--image-prefix=permafrost.local/",
+        "--image-tag=1", "--log-level-file=off", "--log-level-console=info",
+        "--trusted-ca-file=/etc/trusted-ca/ca.crt",
+    ]
+    try await cluster.create(
+        .pods,
+        #"""
+        {"metadata": {"name": "operator"}, "spec": {"securityContext": {"runAsNonRoot": true},
+         "volumes": [{"name": "ca", "configMap": {"name": "trusted-ca"}}],
+         "containers": [{"name": "operator", "image": "permafrost.local/permafrost:1",
+          "command": \#(ServiceJSON(command)), "volumeMounts": [{"name": "ca", "mountPath": "/etc/trusted-ca"}],
+          "readinessProbe": {"httpGet": {"port": 8080, "path": "/readyz"}, "periodSeconds": 1}}]}}
+        """#)
+    try await cluster.waitForPod("operator", timeout: .seconds(30))
 }

@@ -149,6 +149,8 @@ struct FieldOwners: Sendable, Equatable {
         var object = FieldSets.merged(live, configuration)
         let others = fields.filter { $0.key != manager }.reduce(into: Set<FieldPath>()) { $0.formUnion($1.value) }
         for path in (fields[manager] ?? []) where wanted[path] == nil && !others.contains(path) {
+            // It was empty, and has members now.
+            if wanted.keys.contains(where: { $0.starts(with: path) }) { continue }
             object = FieldSets.removing(path[...], from: object) ?? object
         }
         fields[manager] = Set(wanted.keys)

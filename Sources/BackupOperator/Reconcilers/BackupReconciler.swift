@@ -250,11 +250,12 @@ struct BackupReconciler {
     ) async throws(KubernetesError) {
         let source = context.pods(of: backup.cluster, .database).map(ClusterObservation.pod).first { $0.isPrimary }
         let log = await log(pod)
+        // Before it is told: once it is, nobody comes back to this.
+        try await lock(backup).release(by: backup)
         try await patch(
             backup,
             .completed(
                 BackupFacts(stored: stored, status: status, jobPod: pod, sourcePod: source?.name, log: log)))
-        try await lock(backup).release(by: backup)
         await context.events.record(
             .normal, "BackupCompleted",
             "backup \(stored.label), \(stored.repositorySize >> 10) KiB in the repository, \(stored.stop - stored.start) s",
@@ -264,8 +265,8 @@ struct BackupReconciler {
     }
 
     private func fail(_ backup: any BackupManifest, _ message: String, pod: String?) async throws(KubernetesError) {
-        try await patch(backup, .failed(message, pod: pod, log: await log(pod)))
         try await lock(backup).release(by: backup)
+        try await patch(backup, .failed(message, pod: pod, log: await log(pod)))
         await context.events.record(.warning, "BackupFailed", message, about: backup.object)
         context.queue.add(.cluster(backup.cluster))
     }
