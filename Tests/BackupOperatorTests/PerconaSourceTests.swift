@@ -131,6 +131,11 @@ import Testing
         #expect(PatroniConfiguration(cluster: wanted).dynamic["standby_cluster"] == nil)
         wanted.standby?.hold = Refusal("SourceIsWriting", "")
         #expect(PatroniConfiguration(cluster: wanted).dynamic["standby_cluster"] != nil)
+        ends["status", "permafrost", "standby", "state"] = "promoting"
+        ends["spec", "standby", "enabled"] = true
+        let decided = try PerconaCluster(ends).wanted { _, _ in nil }.standby
+        #expect(decided?.isDecided == true && decided?.isFollowing == false, "it does not go back")
+        ends["spec", "standby", "enabled"] = false
         ends.json[["metadata", "finalizers"]] = [.text(Percona.deleteBackups)]
         #expect(PerconaCluster(ends).removal?.backupsFinalizer == nil, "the backups are another's")
         ends["status", "permafrost", "standby", "state"] = "promoted"
@@ -486,7 +491,15 @@ import Testing
                         == "000000010000000000000008"
                 }
                 scene.pass(100)
-                scene.state.withLock { _ = $0.inRecovery.remove(place) }
+                try await eventually("it is decided") {
+                    try await cluster(client, "far")["status", "permafrost", "standby", "state"] == "promoting"
+                }
+                // What it archives itself, and who comes back, do not make it follow again.
+                _ = try await client.patch(Percona.clusters, namespace: "demo", name: "old", ["spec": ["pause": false]])
+                scene.state.withLock {
+                    $0.archive[place] = "000000020000000000000009"
+                    _ = $0.inRecovery.remove(place)
+                }
                 try await eventually("it leads") {
                     try await cluster(client, "far")["status", "permafrost", "standby", "state"] == "promoted"
                 }

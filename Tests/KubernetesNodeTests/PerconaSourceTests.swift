@@ -92,19 +92,25 @@ struct PerconaSourceTests {
             try await create(cluster, "rest", own("repo1"), #", "dataSource": {"postgresCluster": \#(live)}"#)
             try await waitFor("rest", timeout: .seconds(240)) { try await holds("ReadyForBackup", "rest", cluster) }
             #expect(try await rows("rest", cluster) == "1,2,3,4")
-            try await remove("rest", cluster)
-            let again = #", "dataSource": {"postgresCluster": {"repoName": "repo1"}}"#
-            try await create(cluster, "pg", own("repo1"), again)
-            try await waitFor("data in the way", timeout: .seconds(60)) {
-                try await condition("Ready", "pg", cluster)?["reason"] == "DataPresent"
+        }
+    }
+
+    @Test func whatIsLeft() async throws {
+        try await withScratch { scratch in
+            let cluster = try await TestCluster(scratch)
+            let store = try await NodeObjectStore.moto(cluster.machine)
+            try await store.makeBucket("backups")
+            try await install(cluster, store)
+            let both = #"[{"name": "repo1", "volume": \#(Self.volume)}, {"name": "repo2", "s3": \#(Self.s3)}]"#
+            try await create(cluster, "pg", both)
+            try await waitFor("the first backup", timeout: .seconds(240)) {
+                try await holds("ReadyForBackup", "pg", cluster)
             }
-            try await cluster.client.delete(.persistentVolumeClaims, namespace: "default", name: "pgdata-pg-0")
-            try await waitFor("pg", timeout: .seconds(240)) { try await holds("Bootstrapped", "pg", cluster) }
-            #expect(try await rows("pg", cluster) == "1,2,3,4")
-            try await sql("pg", "insert into t values (11)", cluster)
-            try await waitFor("the next backup in the same place", timeout: .seconds(240)) {
-                try await repository("pg", cluster)["backups"]?.integer == 2
-            }
+            try await sql("pg", "create table t (n int); insert into t values (1)", cluster)
+            try await backUp("in-store", "repo2", cluster)
+            try await sql("pg", "insert into t values (2), (3); select pg_switch_wal()", cluster)
+            try await waitFor("WAL", timeout: .seconds(60)) { try await isArchived("pg", cluster) }
+            try await remove("pg", cluster)
 
             // The bucket alone, by a configuration of its own.
             let bucket = #"""
@@ -112,10 +118,23 @@ struct PerconaSourceTests {
                  "global": {"repo2-path": "/pgbackrest/repo2"}, "repo": {"name": "repo2", "s3": \#(Self.s3)}}
                 """#
             try await create(cluster, "alone", own("repo1"), #", "dataSource": {"pgbackrest": \#(bucket)}"#)
-            try await waitFor("alone", timeout: .seconds(240)) { try await holds("Bootstrapped", "alone", cluster) }
-            #expect(try await rows("alone", cluster).hasPrefix("1,2,3,4"))
+            // Under its own name, in the place where it was.
+            let again = #", "dataSource": {"postgresCluster": {"repoName": "repo1"}}"#
+            try await create(cluster, "pg", own("repo1"), again)
+            try await waitFor("data in the way", timeout: .seconds(60)) {
+                try await condition("Ready", "pg", cluster)?["reason"] == "DataPresent"
+            }
+            try await cluster.client.delete(.persistentVolumeClaims, namespace: "default", name: "pgdata-pg-0")
+            for name in ["alone", "pg"] {
+                try await waitFor(name, timeout: .seconds(240)) { try await holds("Bootstrapped", name, cluster) }
+                #expect(try await rows(name, cluster) == "1,2,3", "\(name)")
+            }
             let from = try await status("alone", cluster)[["permafrost", "dataSource", "from"]]
             #expect(from == "s3://backups/pgbackrest/repo2")
+            try await sql("pg", "insert into t values (11)", cluster)
+            try await waitFor("the next backup in the same place", timeout: .seconds(240)) {
+                try await repository("pg", cluster)["backups"]?.integer == 2
+            }
         }
     }
 
@@ -190,17 +209,22 @@ struct PerconaSourceTests {
         _ = try await cluster.client.patch(Self.clusters, namespace: "default", name: name, patch)
     }
 
-    /// All but its volumes.
+    /// All but its volumes. Patroni, which may do nothing any more, takes long to end: it is killed.
     private func remove(_ name: String, _ cluster: TestCluster) async throws {
         try await cluster.client.delete(Self.clusters, namespace: "default", name: name)
-        try await waitFor("the end of \(name)", timeout: .seconds(120)) {
-            let pods = try await cluster.client.list(.pods, namespace: "default").objects
+        try await Task.sleep(for: .seconds(5))
+        _ = try? await cluster.node.exec("default", "\(name)-0", "patroni", ["bash", "-c", "kill -9 -1"])
+        try await waitFor("the end of \(name)", timeout: .seconds(180)) {
             let sets = try await cluster.client.find(.statefulSets, namespace: "default", name: name)
-            return sets == nil
-                && !pods.contains { pod in
-                    pod.labels["permafrost.dev/cluster"] == name
-                        && ["database", "repository-host"].contains(pod.labels["permafrost.dev/part"])
-                }
+            let isWithoutDatabase = try await isGone("database", name, cluster)
+            let isWithoutHost = try await isGone("repository-host", name, cluster)
+            return sets == nil && isWithoutDatabase && isWithoutHost
+        }
+    }
+
+    private func isGone(_ part: String, _ name: String, _ cluster: TestCluster) async throws -> Bool {
+        try await cluster.client.list(.pods, namespace: "default").objects.allSatisfy { pod in
+            pod.labels["permafrost.dev/cluster"] != name || pod.labels["permafrost.dev/part"] != part
         }
     }
 

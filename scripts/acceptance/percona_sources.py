@@ -29,6 +29,12 @@ def change(name, patch):
 
 def remove(name, data=True):
     """All of a cluster but the volumes of its repositories; also the database's, unless told otherwise."""
+    if get("perconapgcluster", name):
+        # Patroni ends sooner while it may still say so.
+        change(name, {"spec": {"pause": True}})
+        eventually(f"{name} is paused", lambda: not [
+            pod for pod in get("pods") if pod["metadata"]["labels"].get("permafrost.dev/cluster") == name
+            and pod["metadata"]["labels"].get("permafrost.dev/part") == "database"], 240)
     kubectl("-n", "demo", "delete", "pg", name, "--ignore-not-found", "--timeout=120s")
     eventually(f"cluster {name} is gone, with its pods", lambda: get("perconapgcluster", name) is None and not [
         pod for pod in get("pods") if pod["metadata"]["labels"].get("permafrost.dev/cluster") == name

@@ -71,6 +71,8 @@ package struct WantedStandby: Sendable, Equatable {
     package var isToEnd: Bool
     /// Why not yet.
     package var hold: Refusal?
+    /// It was written down that it is promoted: from then on nothing holds it.
+    package var isDecided = false
     /// The newest segment in the archive, and when it was first seen there, in seconds since 1970.
     package var lastSegment: String?
     package var lastTime: Int64?

@@ -22,7 +22,9 @@ struct PerconaReading {
         let conditions = ReadConditions(cluster)
         var overview = ClusterOverview(.percona, cluster, archiving: archiving(conditions))
         overview.state = status.word("state") ?? "unknown"
-        overview.troubles = conditions.troubles(["Ready", "ReadyForBackup"])
+        // One that follows another makes no backups, and that is as it should be.
+        let isStandby = conditions.state("Standby") == .yes
+        overview.troubles = conditions.troubles(isStandby ? ["Ready"] : ["Ready", "ReadyForBackup"])
         if cluster["status"] == nil { overview.troubles = ["no operator has looked at it yet"] }
         overview.version = (status[["postgres", "version"]] ?? cluster["spec", "postgresVersion"])?.string
         let sets = cluster["spec", "instances"]?.elements ?? []
@@ -40,6 +42,7 @@ struct PerconaReading {
 
     private func archiving(_ conditions: ReadConditions) -> ClusterOverview.Archiving {
         if cluster["spec", "backups", "enabled"]?.bool == false { return .off("spec.backups.enabled is false") }
+        if conditions.state("Standby") == .yes { return .off(conditions.message("Standby") ?? "it follows another") }
         guard let json = status["archiving"], !json.isEmpty else {
             return .unknown(conditions.message("ContinuousArchiving") ?? "nothing has been told of it yet")
         }

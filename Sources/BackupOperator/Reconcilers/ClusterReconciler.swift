@@ -70,6 +70,12 @@ struct ClusterReconciler {
         }
         let held = hold(wanted, seen)
         wanted.standby?.hold = held
+        // Written down first: whoever was promoted must never be made to follow again.
+        if let standby = wanted.standby, !standby.isFollowing, !standby.isDecided {
+            try await report(
+                cluster, dialect, ClusterReport(wanted: wanted, observation: seen, now: context.now()))
+            return .again(after: .milliseconds(50))
+        }
         let objects = ClusterObjects(wanted, context.settings)
         do throws(KubernetesError) {
             try await make(objects, &seen)
@@ -106,15 +112,29 @@ struct ClusterReconciler {
         switch try await CopySource(context: context, cluster: wanted, restore: restore).find() {
         case .failure(let refusal): return refusal
         case .success(let found):
+            if context.caches.statefulSets[key] == nil { try await forgetPatroni() }
             wanted.restore?.found = found
             seen.fileFaults += found.faults
             return nil
         }
     }
 
+    /// What a cluster of this name that is gone has left of Patroni's state: its members would wait for a leader that has
+    /// begun already.
+    private func forgetPatroni() async throws(KubernetesError) {
+        for name in [key.name, ClusterObjects.stateName(key.name)] {
+            guard let left = context.caches.endpoints[ObjectKey(namespace: key.namespace, name: name)] else { continue }
+            let names = ["initialize", "config", "history", "leader", "optime"].filter { left.annotations[$0] != nil }
+            guard !names.isEmpty else { continue }
+            let nothing = ServiceJSON.object(Dictionary(uniqueKeysWithValues: names.map { ($0, .null) }))
+            _ = try await context.client.patch(
+                .endpoints, namespace: key.namespace, name: name, ["metadata": ["annotations": nothing]])
+        }
+    }
+
     /// Why a standby is not promoted now, though it is asked for: two that write are worse than none.
     private func hold(_ wanted: DatabaseCluster, _ seen: ClusterObservation) -> Refusal? {
-        guard let standby = wanted.standby, standby.isToEnd else { return nil }
+        guard let standby = wanted.standby, standby.isToEnd, !standby.isDecided else { return nil }
         guard seen.primary?.isReady == true else {
             return Refusal("NotBootstrapped", "it has not begun yet")
         }

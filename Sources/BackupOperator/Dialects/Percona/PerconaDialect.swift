@@ -63,7 +63,7 @@ extension PerconaCluster: ClusterManifest {
         guard !finalizers.isEmpty else { return nil }
         var removal = WantedRemoval(finalizers: finalizers)
         // Backups of what a standby follows are another's.
-        let isStandby = status?[PerconaStandby.statusPath + ["state"]]?.string == "following"
+        let isStandby = ["following", "promoting"].contains(status?[PerconaStandby.statusPath + ["state"]]?.string)
         if !isStandby, spec[["standby", "enabled"]]?.bool != true {
             removal.backupsFinalizer = finalizers.first { $0 == Percona.deleteBackups }
         }

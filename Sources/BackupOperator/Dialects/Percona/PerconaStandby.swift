@@ -11,10 +11,12 @@ struct PerconaStandby: Sendable {
     init(_ cluster: PerconaCluster) throws(Refusal) {
         let spec = cluster.spec["standby"] ?? [:]
         let known = cluster.status?[Self.statusPath]
+        let isDecided = known?["state"]?.string == "promoting"
         let wasStandby = known?["state"]?.string == "following"
-        guard spec["enabled"]?.bool == true else {
-            if wasStandby, let key = Percona.key(Percona.text(known, "repo")) {
+        guard spec["enabled"]?.bool == true, !isDecided else {
+            if wasStandby || isDecided, let key = Percona.key(Percona.text(known, "repo")) {
                 wanted = WantedStandby(repository: key, isToEnd: true)
+                wanted?.isDecided = isDecided
                 wanted?.lastSegment = Percona.text(known, "lastWal")
                 wanted?.lastTime = Percona.text(known, "lastWalSeen").flatMap(ServiceTime.parseISO8601)
             }

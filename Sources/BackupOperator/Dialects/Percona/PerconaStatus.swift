@@ -75,7 +75,9 @@ struct PerconaStatus: Sendable {
             json["dataSource"] = source
         }
         if let standby = wanted.standby {
-            var state: ServiceJSON = ["state": "following", "repo": .text("repo\(standby.repository)")]
+            var state: ServiceJSON = [
+                "state": standby.isFollowing ? "following" : "promoting", "repo": .text("repo\(standby.repository)"),
+            ]
             let known = old[PerconaStandby.statusPath]
             if let newest = observation.status?[standby.repository]?.newestSegment,
                 newest != known?["lastWal"]?.string
@@ -83,7 +85,7 @@ struct PerconaStatus: Sendable {
                 state["lastWal"] = .text(newest)
                 state["lastWalSeen"] = now
             }
-            if !standby.isFollowing, observation.status?.isInRecovery == false {
+            if standby.isDecided, observation.status?.isInRecovery == false {
                 state["state"] = "promoted"
                 state["promoted"] = now
                 json["historyBegan"] = now
