@@ -89,6 +89,30 @@ import Testing
         #expect(cluster.repositories[1].record["storageType"] == "filesystem")
     }
 
+    @Test("two volumes are two places, unless they are mounted in one")
+    func volumes() throws {
+        let repos: ServiceJSON = [["name": "repo1", "volume": Self.volume], ["name": "repo2", "volume": Self.volume]]
+        let cluster = try wanted(["repos": repos])
+        #expect(cluster.repositories.map(\.location.claim) == ["pg-repo1", "pg-repo2"])
+        #expect(cluster.faultyRepositories.isEmpty, "\(cluster.faultyRepositories)")
+        let one = try wanted(["repos": repos, "global": ["repo2-path": "/pgbackrest/repo1"]])
+        #expect(one.faultyRepositories.map(\.fault.reason) == ["RepositoryTwice"])
+    }
+
+    @Test("a backup waits for the lock that a member which crashed has yet")
+    func locked() throws {
+        let cluster = try wanted(["repos": [["name": "repo1", "volume": Self.volume]]])
+        let job = BackupJob(
+            name: "b", backup: KubernetesObject(Percona.backups, namespace: "demo", name: "b"), key: 1, type: .full,
+            annotations: [:], options: [], retries: 2, timeoutSeconds: nil, labels: [:]
+        ).object(ClusterObjects(cluster, OperatorSettings())).object
+        let rules = job["spec", "podFailurePolicy", "rules"]?.elements ?? []
+        #expect(rules.count == 1 && rules.first?["action"] == "Ignore")
+        #expect(rules.first?[["onExitCodes", "values"]] == [50])
+        let container = job["spec", "template", "spec", "containers"]?.elements.first
+        #expect(rules.first?[["onExitCodes", "containerName"]] == container?["name"])
+    }
+
     static let refusedRepositories: [(json: ServiceJSON, said: String)] = [
         (["name": "repo2"], "has none"),
         (["name": "repo2", "s3": Self.s3, "gcs": ["bucket": "g"]], "s3 and gcs"),

@@ -199,6 +199,19 @@ import Testing
         #expect(stored.stop - stored.start < 0)
     }
 
+    @Test("a backup of blocks has the size of what it added")
+    func blocks() throws {
+        let stored = try #require(
+            StoredBackup(status: ["label": "20261122-000001F", "repository-size": .null, "repository-delta": 42]))
+        #expect(stored.repositorySize == 42)
+        let result: ServiceJSON = [
+            "backup": [["label": "20261122-000001F", "info": ["repository": ["delta": 42, "delta-map": 2]]]]
+        ]
+        #expect(StoredBackup(info: result)?.repositorySize == 42)
+        let whole: ServiceJSON = ["label": "20261122-000001F", "repository-size": 50, "repository-delta": 42]
+        #expect(StoredBackup(status: whole)?.repositorySize == 50)
+    }
+
     @Test("the volumes grow, and what cannot change stays as it was made")
     func growth() async throws {
         try await scene(schedule: nil) { scene, client in

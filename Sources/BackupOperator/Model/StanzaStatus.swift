@@ -155,7 +155,7 @@ package struct StoredBackup: Sendable, Equatable {
         stopLSN = json["lsn-stop"]?.string
         startSegment = json["wal-start"]?.string
         size = Self.bounded(json["size"], 1 << 52)
-        repositorySize = Self.bounded(json["repository-size"], 1 << 52)
+        repositorySize = Self.repositorySize(json["repository-size"], json["repository-delta"])
         hasErrors = json["error"]?.bool ?? false
         annotations = json["annotations"]?.texts ?? [:]
     }
@@ -171,9 +171,15 @@ package struct StoredBackup: Sendable, Equatable {
         stopLSN = json[["lsn", "stop"]]?.string
         startSegment = json[["archive", "start"]]?.string
         size = Self.bounded(json[["info", "size"]], 1 << 52)
-        repositorySize = Self.bounded(json[["info", "repository", "size"]], 1 << 52)
+        let repository = json[["info", "repository"]]
+        repositorySize = Self.repositorySize(repository?["size"], repository?["delta"])
         hasErrors = json["error"]?.bool ?? false
         annotations = json["annotation"]?.texts ?? [:]
+    }
+
+    /// With blocks nobody knows how much of others' files belongs to a backup: then it is what it added.
+    private static func repositorySize(_ whole: ServiceJSON?, _ added: ServiceJSON?) -> Int64 {
+        bounded(whole?.integer == nil ? added : whole, 1 << 52)
     }
 
     /// Numbers of others, with which can be reckoned.

@@ -57,7 +57,7 @@ struct PerconaRepositories: Sendable {
         do throws(Refusal) {
             if let fault = options.faults[key] { throw fault }
             var repository = try repository(json, key, path, options.repositories[key] ?? [:])
-            if let other = repositories.first(where: { $0.location.identity == repository.location.identity }) {
+            if let other = repositories.first(where: { Self.isSame($0, repository) }) {
                 throw Refusal("RepositoryTwice", "repo\(key) and \(other.name) are the same place")
             }
             repository.schedules = schedules(json, path)
@@ -65,6 +65,12 @@ struct PerconaRepositories: Sendable {
         } catch {
             faulty.append(FaultyRepository(key: key, name: "repo\(key)", fault: error))
         }
+    }
+
+    /// Volumes are two unless they were mounted in one place.
+    private static func isSame(_ one: WantedRepository, _ other: WantedRepository) -> Bool {
+        guard one.volume == nil, other.volume == nil else { return one.volume?.directory == other.volume?.directory }
+        return one.location.identity == other.location.identity
     }
 
     // MARK: Places
