@@ -13,6 +13,21 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUCKET = "acceptance-backups"
 REGION = "eu-central-1"
+# It says when it ends a connection: pgBackRest takes one for broken where TLS does not say so.
+MOTO = """
+import contextlib, sys
+import moto.server
+import werkzeug.serving as serving
+
+def shutdown_request(self, request, shutdown=serving.BaseWSGIServer.shutdown_request):
+    with contextlib.suppress(OSError):
+        request.settimeout(2)
+        request.unwrap()
+    shutdown(self, request)
+
+serving.BaseWSGIServer.shutdown_request = shutdown_request
+moto.server.main(sys.argv[1:])
+"""
 log = []
 timings = []
 begun = time.monotonic()
@@ -112,29 +127,41 @@ def stored(path, bucket=BUCKET):
 # The stage ------------------------------------------------------------------------------------------------------------
 
 
-def authority(folder):
-    """A private authority, and the certificate of the store."""
-    def openssl(*words, **options):
-        done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, text=True, **options)
-        if done.returncode != 0:
-            raise Failed(done.stderr)
+def openssl(folder, *words):
+    done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(done.stderr)
+    return done.stdout
 
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-keyout",
-            "ca.key", "-out", "ca.crt", "-subj", "/CN=Acceptance CA", "-addext", "basicConstraints=critical,CA:TRUE")
-    names = ["amazonaws.com", "*.amazonaws.com", "*.s3.amazonaws.com", f"*.{REGION}.amazonaws.com",
-             f"*.s3.{REGION}.amazonaws.com", "*.us-east-1.amazonaws.com", "*.s3.us-east-1.amazonaws.com"]
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "tls.key", "-out",
-            "tls.csr", "-subj", "/CN=store")
-    with open(os.path.join(folder, "extensions"), "w") as file:
-        file.write("subjectAltName=" + ",".join("DNS:" + name for name in names) + "\n")
-    openssl("x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
-            "-out", "tls.crt", "-extfile", "extensions")
 
-    def read(name):
-        with open(os.path.join(folder, name)) as file:
-            return file.read()
+def authority(names, name="Acceptance CA"):
+    """A private authority, and a certificate of it for servers of these names."""
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    with tempfile.TemporaryDirectory() as folder:
+        openssl(folder, "req", "-x509", *curve, "-days", "30", "-keyout", "ca.key", "-out", "ca.crt", "-subj",
+                f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE")
+        openssl(folder, "req", *curve, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=store")
+        with open(os.path.join(folder, "extensions"), "w") as file:
+            file.write("subjectAltName=" + ",".join("DNS:" + name for name in names) + "\n")
+        openssl(folder, "x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+                "30", "-out", "tls.crt", "-extfile", "extensions")
 
-    return {name: read(name) for name in ("ca.crt", "tls.crt", "tls.key")}
+        def read(name):
+            with open(os.path.join(folder, name)) as file:
+                return file.read()
+
+        return {name: read(name) for name in ("ca.crt", "tls.crt", "tls.key")}
+
+
+def certificates(secret, namespace, names, title="Acceptance CA"):
+    """As a Secret has them, which is made when there is none."""
+    present = get("secret", secret, namespace)
+    if present:
+        return {name: base64.b64decode(text).decode() for name, text in present["data"].items()}
+    files = authority(names, title)
+    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": secret}, "data": encoded}, namespace)
+    return files
 
 
 def pod_template(labels, container, volumes):
@@ -152,22 +179,17 @@ def pod_template(labels, container, volumes):
 
 def set_stage(options):
     image = f"{options.prefix}permafrost-test-store:{options.tag}"
-    present = get("secret", "tls", "store")
-    if present:
-        files = {name: base64.b64decode(text).decode() for name, text in present["data"].items()}
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            files = authority(folder)
     for name, level in (("store", "restricted"), ("demo", "restricted"), ("copies", "restricted")):
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {
             "name": name, "labels": {"pod-security.kubernetes.io/enforce": level}}})
-    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
-    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls"}, "data": encoded}, "store")
+    files = certificates("tls", "store", [
+        "amazonaws.com", "*.amazonaws.com", "*.s3.amazonaws.com", f"*.{REGION}.amazonaws.com",
+        f"*.s3.{REGION}.amazonaws.com", "*.us-east-1.amazonaws.com", "*.s3.us-east-1.amazonaws.com"])
     volume = [{"name": "tls", "secret": {"secretName": "tls"}}, {"name": "tmp", "emptyDir": {}}]
     mounts = [{"name": "tls", "mountPath": "/tls"}, {"name": "tmp", "mountPath": "/tmp"}]
     store = pod_template({"app": "store"}, {
         "name": "moto", "image": image,
-        "command": ["moto_server", "-H", "0.0.0.0", "-p", "8443", "-s", "-c", "/tls/tls.crt", "-k", "/tls/tls.key"],
+        "command": ["python3", "-c", MOTO, "-H", "0.0.0.0", "-p", "8443", "-s", "-c", "/tls/tls.crt", "-k", "/tls/tls.key"],
         "volumeMounts": mounts, "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1}}, volume)
     apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "store"}, "spec": {
         "replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": {"app": "store"}},

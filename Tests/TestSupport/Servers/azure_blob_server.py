@@ -4,8 +4,8 @@ Written from Microsoft's description of the protocol, not from our driver. It ch
 signatures, shared access signatures with their time and permissions, access tokens, dates, Content-MD5, conditions,
 block ids. The tests let Microsoft's own client and rclone loose on it before they let it judge our driver.
 
-    azure_blob_server.py PORT ACCOUNT KEY [--container NAME] [--token TOKEN] [--page-size N] [--versions]
-        [--cert FILE --cert-key FILE]
+    azure_blob_server.py PORT ACCOUNT KEY [--address ADDRESS] [--container NAME] [--token TOKEN] [--page-size N]
+        [--versions] [--cert FILE --cert-key FILE]
 
 With --versions it keeps what was replaced or deleted, as an account with blob versioning does.
 """
@@ -353,6 +353,7 @@ def main():
     parser.add_argument("port", type=int)
     parser.add_argument("account")
     parser.add_argument("key")
+    parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--container", action="append", default=[])
     parser.add_argument("--token", action="append", default=[])
     parser.add_argument("--page-size", type=int, default=5000)
@@ -364,7 +365,7 @@ def main():
     for name in options.container:
         store.containers[name] = {}
     Handler.options, Handler.store = options, store
-    server = Server(("127.0.0.1", options.port), Handler)
+    server = Server((options.address, options.port), Handler)
     if options.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(options.cert, options.cert_key)
