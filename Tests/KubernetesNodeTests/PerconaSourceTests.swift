@@ -209,16 +209,18 @@ struct PerconaSourceTests {
         _ = try await cluster.client.patch(Self.clusters, namespace: "default", name: name, patch)
     }
 
-    /// All but its volumes. Patroni, which may do nothing any more, takes long to end: it is killed.
+    /// All but its volumes.
     private func remove(_ name: String, _ cluster: TestCluster) async throws {
+        try await change(name, ["spec": ["pause": true]], cluster)
+        // Longer than a pod is given to end.
+        try await waitFor("the pause of \(name)", timeout: .seconds(200)) {
+            try await isGone("database", name, cluster)
+        }
         try await cluster.client.delete(Self.clusters, namespace: "default", name: name)
-        try await Task.sleep(for: .seconds(5))
-        _ = try? await cluster.node.exec("default", "\(name)-0", "patroni", ["bash", "-c", "kill -9 -1"])
-        try await waitFor("the end of \(name)", timeout: .seconds(180)) {
+        try await waitFor("the end of \(name)", timeout: .seconds(120)) {
             let sets = try await cluster.client.find(.statefulSets, namespace: "default", name: name)
-            let isWithoutDatabase = try await isGone("database", name, cluster)
             let isWithoutHost = try await isGone("repository-host", name, cluster)
-            return sets == nil && isWithoutDatabase && isWithoutHost
+            return sets == nil && isWithoutHost
         }
     }
 
