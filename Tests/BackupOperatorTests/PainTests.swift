@@ -115,6 +115,43 @@ import Testing
         }
     }
 
+    @Test("after a failover a restore is looked at where the primary is, and waits until the first pod leads")
+    func restoreAfterFailover() async throws {
+        try await withScene { scene, client in
+            try await create(scene, client)
+            func status() async throws -> ServiceJSON? {
+                try await client.get(Percona.restores, namespace: "demo", name: "back")["status"]
+            }
+            func role(_ role: String) async throws {
+                _ = try await client.patch(
+                    .pods, namespace: "demo", name: "pg-0", ["metadata": ["labels": ["role": .text(role)]]])
+            }
+            let work = try scene.makeOperator()
+            try await with([{ try await work.run() }, { try await scene.play() }]) {
+                try await eventually("the first") { try await backups(client).contains { $0.phase == .completed } }
+                var other = try await client.get(.pods, namespace: "demo", name: "pg-0")
+                try await role("replica")
+                other["metadata", "name"] = "pg-1"
+                other["metadata", "uid"] = nil
+                other["metadata", "resourceVersion"] = nil
+                let ready = other["status"] ?? [:]
+                _ = try await client.create(.pods, other)
+                _ = try await client.patch(
+                    .pods, namespace: "demo", name: "pg-1", ["status": ready], .status)
+                scene.state.withLock { $0.asked = [] }
+                try await restore(client, "back", [])
+                try await eventually("looked at") { try await status()?["stage"] == "StoppingReplicas" }
+                #expect(scene.state.withLock { $0.asked }.first == "pg-1")
+                try await client.delete(.pods, namespace: "demo", name: "pg-1")
+                try await eventually("told") {
+                    try await status()?["error"]?.string == "pod 'pg-0' is to become the primary"
+                }
+                try await role("primary")
+                try await eventually("restored") { try await status()?["state"] == "Succeeded" }
+            }
+        }
+    }
+
     @Test("a Job that is removed when it has ended, with what it said: the repository says what came of it")
     func jobGone() async throws {
         try await withScene { scene, client in

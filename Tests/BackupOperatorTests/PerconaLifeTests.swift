@@ -1,4 +1,5 @@
 import BackupModel
+import Foundation
 import HTTP
 import KubernetesClient
 import KubernetesTestServer
@@ -374,7 +375,11 @@ import Testing
     @Test("users have Secrets, and the database a script; deletion takes what the finalizers say")
     func deletion() async throws {
         try await withScene { scene, client in
-            scene.state.withLock { $0.repositories[place] = [(1, "posix")] }
+            scene.state.withLock {
+                $0.repositories[place] = [(1, "posix")]
+                // As the server has it, which says when a deletion was asked for.
+                $0.now = Int64(Date().timeIntervalSince1970)
+            }
             var object = PerconaTranslationTests.object(
                 ["repos": [volume()]], ["users": [["name": "rhino", "databases": ["zoo"]]]],
                 replicas: 1)

@@ -56,6 +56,8 @@ final class Scene: ClusterAgents {
         /// Jobs of Kubernetes that have been played.
         var played: Set<String> = []
         var requests: [JobRequest] = []
+        /// By which pods' agents.
+        var asked: [String] = []
         var isSlow = false
         /// What the agent has read, where that is not the newest; backups that it has not seen yet.
         var agentText: String?
@@ -211,6 +213,7 @@ final class Scene: ClusterAgents {
     func run(_ request: JobRequest, of cluster: ObjectKey, pod: String) async throws(BackupError) -> JobResult? {
         let refusal = state.withLock { state -> String? in
             state.requests.append(request)
+            state.asked.append(pod)
             if let refusal = state.refusals[request.command.command] { return refusal }
             switch request.command.command {
             case .stanzaCreate: state.hasStanza[cluster] = true

@@ -91,7 +91,10 @@ struct RestoreReconciler {
         var refused: BackupError?
         do throws(BackupError) {
             let request = try request(restore, key: "check-\(restore.object.uid)", isTrial: true)
-            let pod = PodNames.pod(0, restore.cluster.name)
+            // After a failover it is another than the first, whose data is replaced: that one leads when all others went.
+            let primary = context.pods(of: restore.cluster, .database).map(ClusterObservation.pod)
+                .first { $0.isPrimary && $0.isReady }
+            let pod = primary?.name ?? PodNames.pod(0, restore.cluster.name)
             guard let result = try await context.agents.run(request, of: restore.cluster, pod: pod) else {
                 return .again(after: pause)
             }
@@ -130,8 +133,13 @@ struct RestoreReconciler {
 
     private func stop(_ restore: any RestoreManifest) async throws(KubernetesError) -> WorkOutcome {
         let first = PodNames.pod(0, restore.cluster.name)
-        let others = context.pods(of: restore.cluster, .database).filter { $0.name != first }
-        guard others.isEmpty else { return .again(after: pause) }
+        let pods = context.pods(of: restore.cluster, .database).map(ClusterObservation.pod)
+        guard pods.allSatisfy({ $0.name == first }) else { return .again(after: pause) }
+        // A standby is not restored: it would wait for a primary. One that is not ready may never lead, and need not.
+        if pods.contains(where: { $0.isReady && !$0.isPrimary }) {
+            try await patch(restore, .waiting("pod '\(first)' is to become the primary"))
+            return .again(after: pause)
+        }
         try await patch(restore, .stage(.restoring, attempt: restore.attempt, job: nil))
         await context.events.record(
             .normal, "RestoreRunning", "the data of pod '\(first)' is replaced", about: restore.object)
