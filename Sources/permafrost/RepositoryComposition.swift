@@ -12,8 +12,16 @@ enum RepositoryComposition {
         if [.agent, .kubernetesOperator, .server, .start, .stop].contains(configuration.command) { return [] }
         let network = configuration.size(.rateLimitNetwork).map { RateLimit(bytesPerSecond: $0) }
         var repositories: [Repository] = []
-        for key in configuration.coveredRepositoryKeys {
-            repositories.append(try repository(configuration, key, objectStores, network))
+        let keys = configuration.coveredRepositoryKeys
+        for key in keys {
+            do throws(BackupError) {
+                repositories.append(try repository(configuration, key, objectStores, network))
+            } catch {
+                // One does not keep the others from it.
+                guard keys.count > 1 else { throw error }
+                let place = place(configuration, key)
+                repositories.append(Repository(key: key, store: UnusableStore(error: error, location: place)))
+            }
         }
         return repositories
     }

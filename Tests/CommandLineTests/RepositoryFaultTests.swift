@@ -181,6 +181,18 @@ struct RepositoryFaultTests {
         let one = try await site.run("stanza-create", "--repo1-path=/nonexistent/repo", "--repo2-path=\(second)")
         #expect(one.status != 0 && (one.stdout + one.stderr).contains("permission denied"), "\(one)")
         try await site.shell("test -e \(second)/archive/\(site.stanza)/archive.info")
+        // Nor does one that cannot even be set up.
+        let third = site.scratch.subpath("third")
+        let broken = [
+            "--repo1-type=gcs", "--repo1-gcs-bucket=b", "--repo1-gcs-key-type=auto",
+            "--repo1-storage-ca-file=/nonexistent/ca.crt", "--repo2-path=\(third)",
+        ]
+        let other = try await site.run("stanza-create", broken)
+        #expect(other.status != 0 && (other.stdout + other.stderr).contains("/nonexistent/ca.crt"), "\(other)")
+        try await site.shell("test -e \(third)/archive/\(site.stanza)/archive.info")
+        let pushed = try await site.cluster.switchWAL()
+        _ = try await site.tool.run("archive-push", broken, parameters: ["pg_wal/\(pushed)"])
+        try await site.shell("ls \(third)/archive/\(site.stanza)/*/*/\(pushed)*")
 
         let copy = try await site.copy(site.repository, as: "copy")
         try await site.shell("chmod -R a-w \(copy)")

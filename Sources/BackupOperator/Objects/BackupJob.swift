@@ -1,3 +1,4 @@
+import BackupModel
 import HTTP
 import KubernetesClient
 
@@ -30,6 +31,18 @@ struct BackupJob {
             variables: [PodParts.fieldVariable("POD_UID", "metadata.uid")])
         var spec: ServiceJSON = [
             "backoffLimit": ServiceJSON(retries), "completions": 1, "parallelism": 1,
+            // Whoever has the lock of the stanza is waited for: a member that crashed has it for minutes yet.
+            "podFailurePolicy": [
+                "rules": [
+                    [
+                        "action": "Ignore",
+                        "onExitCodes": [
+                            "containerName": "backup", "operator": "In",
+                            "values": [ServiceJSON(Int(ErrorCode.lockAcquire.rawValue))],
+                        ],
+                    ]
+                ]
+            ],
             "template": [
                 "metadata": ["labels": .object(job.labels.mapValues { .text($0) })], "spec": pod.spec(objects),
             ],
