@@ -17,6 +17,9 @@ struct PatroniConfiguration {
     ///
     /// How far the old server had come is forgotten once it was replaced: Patroni promotes no member that is behind that.
     ///
+    /// When Patroni is to end while it starts PostgreSQL, as after its rights went with a deleted cluster, it waits for a
+    /// server that may wait for WAL for ever: half a minute later the server is stopped in order, and Patroni with it.
+    ///
     /// Before Patroni starts: it gives up a directory that a restore or a copy has not filled, since a file that tells the
     /// system's identifier is written last. A restore goes on in it; a copy begins anew. Nothing else is removed.
     static let start = """
@@ -41,6 +44,12 @@ struct PatroniConfiguration {
         context = ssl.create_default_context(cafile=account + "ca.crt")
         urllib.request.urlopen(request, context=context, timeout=10)
         '
+        }
+        late() {
+            trap - TERM INT
+            sleep 30
+            pg_ctl stop -D "$PGDATA" -m fast -t 80
+            pg_ctl status -D "$PGDATA" || { sleep 10; kill -KILL "$1"; }
         }
         while :; do
             while [ -e "$hold" ]; do
@@ -68,8 +77,10 @@ struct PatroniConfiguration {
             [ ! -e "$hold" ] || { holds=1; cp "$hold" "$held.new"; }
             # A signal may have come before the number of the child was known.
             [ -z "$ends$holds" ] || kill -TERM "$child" 2> /dev/null
+            late "$child" > /dev/null 2>&1 & watch=$!
             while wait "$child"; status=$?; kill -0 "$child" 2> /dev/null; do :; done
             child=
+            kill "$watch" 2> /dev/null
             [ -z "$ends" ] && [ -n "$holds" ] || exit "$status"
             # Patroni that is paused, or was killed, leaves PostgreSQL running.
             while pg_ctl status -D "$PGDATA" > /dev/null 2>&1; do pg_ctl stop -D "$PGDATA" -m fast -t 600; done
