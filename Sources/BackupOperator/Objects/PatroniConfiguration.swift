@@ -18,7 +18,7 @@ struct PatroniConfiguration {
     /// How far the old server had come is forgotten once it was replaced: Patroni promotes no member that is behind that.
     ///
     /// When Patroni is to end while it starts PostgreSQL, as after its rights went with a deleted cluster, it waits for a
-    /// server that may wait for WAL for ever: half a minute later the server is stopped in order, and Patroni with it.
+    /// server that may wait for WAL for ever: 15 s later the server is stopped in order, and Patroni with it.
     ///
     /// Before Patroni starts: it gives up a directory that a restore or a copy has not filled, since a file that tells the
     /// system's identifier is written last. A restore goes on in it; a copy begins anew. Nothing else is removed.
@@ -47,9 +47,9 @@ struct PatroniConfiguration {
         }
         late() {
             trap - TERM INT
-            sleep 30
-            pg_ctl stop -D "$PGDATA" -m fast -t 80
-            pg_ctl status -D "$PGDATA" || { sleep 10; kill -KILL "$1"; }
+            sleep 15
+            pg_ctl stop -D "$PGDATA" -m fast -t 90
+            pg_ctl status -D "$PGDATA" || { sleep 5; kill -KILL "$1"; }
         }
         while :; do
             while [ -e "$hold" ]; do

@@ -344,7 +344,8 @@ struct ClusterReconciler {
             context.logger.notice("cluster '\(key)': stanza '\(OperatorNames.stanza)' was made")
         } catch {
             context.logger.warning("cluster '\(key)': the stanza could not be made: \(error.message)")
-            if let object = context.cluster(key)?.object {
+            // Whoever has the lock, as another operator's run, is done in a moment.
+            if error.code != .lockAcquire, let object = context.cluster(key)?.object {
                 await context.events.record(.warning, "StanzaFailed", error.message, about: object)
             }
         }
