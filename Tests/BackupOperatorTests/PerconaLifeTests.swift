@@ -247,6 +247,18 @@ import Testing
                 }
                 #expect(try await condition(client, "ConfigurationAccepted")?["reason"]?.string == "SecretMissing")
                 #expect(try await condition(client, "RepositoryReady")?["status"]?.string == "False")
+                // Who asks for a backup there is told so for a while, and then it has failed.
+                try await ask(client, "in-azure", "repo4", ["--type=full"])
+                try await eventually("it waits") {
+                    let backup = try await backup(client, "in-azure")
+                    return backup.phase == nil && backup.failure?.contains("403") == true
+                }
+                scene.pass(200)
+                try await eventually("it has failed") {
+                    try await change(client, ["metadata": ["labels": ["look": .text("\(Int.random(in: 0..<1000))")]]])
+                    return try await backup(client, "in-azure").phase == .failed
+                }
+                #expect(try await backup(client, "in-azure").failure?.contains("403") == true)
                 let before = try await client.get(.statefulSets, namespace: "demo", name: "pg")["spec"]
                 let map = try await client.get(.configMaps, namespace: "demo", name: "pg-permafrost")
                 #expect(map["data", "agent.conf"]?.string?.contains("repo2-") == false)

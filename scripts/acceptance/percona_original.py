@@ -110,7 +110,7 @@ def pgbackrest_fills(options):
     return next(line for line in output.splitlines() if line.startswith("1,2,3 "))
 
 
-def adopted(options):
+def filled(options):
     """A repository that pgBackRest filled: a new cluster begins with it, and goes on in a repository of its own."""
     wanted = pgbackrest_fills(options)
     with cleared(options, "adopter"):
@@ -134,4 +134,4 @@ def adopted(options):
         archived("adopter")
 
 
-SCENARIOS = [original, adopted]
+SCENARIOS = [original, filled]

@@ -168,6 +168,8 @@ def made(name, limit=180):
 
 def archived(cluster):
     """Waits until all WAL up to now is in all repositories."""
+    # A segment in which nothing is would not be archived.
+    sql("select pg_create_restore_point('archived')", cluster)
     wanted = sql("select pg_walfile_name(pg_switch_wal())", cluster)
     eventually(f"{wanted} is archived", lambda: sql(
         f"select last_archived_wal >= '{wanted}' from pg_stat_archiver", cluster) == "t", 90, 0.2)
@@ -275,7 +277,7 @@ def labels(cluster, key):
     """Of the backups that are in a volume, without those that are being made."""
     output = kubectl("-n", "demo", "exec", f"deploy/{cluster}-repo-host", "--", "sh", "-c",
                      f"cd /pgbackrest/repo{key}/backup/db && ls -d */backup.manifest 2>/dev/null || true")
-    return sorted(line.split("/")[0] for line in output.split())
+    return sorted(line.split("/")[0] for line in output.split() if not line.startswith("latest/"))
 
 
 def told(cluster, repo):
@@ -417,7 +419,7 @@ def fails(item, *words):
     """A backup or a restore that must fail, and say why."""
     apply(item)
     kind, name = item["kind"].lower(), item["metadata"]["name"]
-    eventually(f"{name} has failed", lambda: state(kind, name) in ("Failed", "Succeeded"), 120)
+    eventually(f"{name} has failed", lambda: state(kind, name) in ("Failed", "Succeeded"), 180)
     status = get(kind, name)["status"]
     note(f"{name}: {status['state']}: {status.get('error', '')}")
     if status["state"] != "Failed" or not all(word in status["error"] for word in words):
@@ -467,7 +469,6 @@ def full(options):
         apply(backup("filled-3", "repo2", ["--type=incr"], "filled"))
         made("filled-3")
         wanted = content("filled")
-        sql("select pg_switch_wal()", "filled")
         archived("filled")
         restored("filled-restore", "filled", "repo1", [], wanted)
 
@@ -491,15 +492,19 @@ def refused(options):
         eventually("the wrong key is told", lambda: "azure-key" in repository("repo4", "refused").get("message", ""), 90)
         for key in (2, 3, 4):
             note(f"repo{key}: {repository(f'repo{key}', 'refused')['message']}")
+        # They wait for two minutes, together.
+        for name, repo in (("wrong-bucket", "repo2"), ("wrong-key-file", "repo3"), ("wrong-key", "repo4")):
+            apply(backup(name, repo, cluster="refused"))
+        apply(backup("wrong-cluster", cluster="there-is-no-such-cluster"))
         fails(backup("wrong-bucket", "repo2", cluster="refused"), "there-is-no-such-bucket")
         fails(backup("wrong-key-file", "repo3", cluster="refused"), "there-is-no-such-key.json")
-        fails(backup("wrong-key", "repo4", cluster="refused"), "azure-key")
+        fails(backup("wrong-key", "repo4", cluster="refused"), "AuthenticationFailed")
         fails(backup("wrong-option-2", options=["--type=full", "--pg1-path=/tmp"], cluster="refused"), "pg1-path")
         fails(backup("wrong-type", options=["--type=complete"], cluster="refused"), "complete")
         fails(backup("wrong-cluster", cluster="there-is-no-such-cluster"), "there-is-no-such-cluster")
         fails(restore("from-wrong-bucket", "repo2", cluster="refused"), "there-is-no-such-bucket")
         fails(restore("from-wrong-key-file", "repo3", cluster="refused"), "there-is-no-such-key.json")
-        fails(restore("from-wrong-key", "repo4", cluster="refused"), "azure-key")
+        fails(restore("from-wrong-key", "repo4", cluster="refused"), "AuthenticationFailed")
         fails(restore("forbidden", options=["--type=time", "--target=2030-01-01 00:00:00+00", "--pg1-path=/tmp"],
                       cluster="refused"), "pg1-path")
         for name, words, reason in (

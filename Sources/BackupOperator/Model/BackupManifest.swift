@@ -20,6 +20,8 @@ package protocol BackupManifest: Sendable {
 
     /// When it was due, in seconds since 1970; nil for one that somebody asked for.
     var scheduledTime: Int64? { get }
+    /// Since when it has waited for a good repository, where the status says so.
+    var waitingSince: Int64? { get }
     /// Where it goes; nil: to the first repository.
     var repositoryKey: Int? { get }
     var kind: WantedSchedule.Kind { get }
@@ -56,7 +58,8 @@ package enum BackupPhase: Sendable {
 
 /// What has become of a backup.
 package enum BackupProgress: Sendable {
-    case waiting(reason: String, message: String)
+    /// - Parameter now: nil where it waits for its turn alone.
+    case waiting(reason: String, message: String, now: Int64?)
     case begun(WantedRepository, cluster: DatabaseCluster, now: Int64)
     case running(job: String, pod: String?)
     case completed(BackupFacts)

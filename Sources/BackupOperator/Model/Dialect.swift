@@ -13,6 +13,8 @@ package protocol Dialect: Sendable {
     var backupsHaveLog: Bool { get }
     /// Whether a backup for a repository that its cluster does not name fails, or waits for it.
     var refusesUnknownRepositories: Bool { get }
+    /// Seconds after which a backup on demand fails that its cluster has no good repository for; nil: it waits.
+    var backupPatience: Int64? { get }
     /// What clusters refer to by name, beside Secrets and backups.
     var references: [ResourceType] { get }
     /// A label of Deployments that only the original operator of this dialect has.

@@ -63,18 +63,23 @@ struct BackupReconciler {
         do throws(Refusal) {
             (wanted, repository) = try place(backup)
         } catch {
-            guard error.isTemporary else {
+            guard error.isTemporary, !isLate(backup) else {
                 try await fail(backup, error.message, pod: nil)
                 return .done
             }
             try await wait(backup, error.reason, error.message)
-            return .again(after: longPause)
+            return .again(after: nextLook(at: backup))
         }
         let said = context.status(of: wanted)
         guard let seen = said?[repository.key], seen.isReady, said?.isInRecovery == false else {
             let why = said?[repository.key]?.error?.message ?? "the repository is not ready yet"
+            // While the cluster is not up, or makes the stanza, nothing is wrong.
+            if said?.isInRecovery == false, said?[repository.key]?.isWithoutStanza != true, isLate(backup) {
+                try await fail(backup, why, pod: nil)
+                return .done
+            }
             try await wait(backup, "RepositoryNotReady", why)
-            return .again(after: longPause)
+            return .again(after: nextLook(at: backup))
         }
         // Made by a run whose Job is gone since.
         if let stored = seen.backups.last(where: { $0.annotations[OperatorNames.backupUID] == backup.object.uid }) {
@@ -90,11 +95,11 @@ struct BackupReconciler {
             return .done
         }
         if let other = earlier(than: backup) {
-            try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' was asked for before")
+            try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' was asked for before", isTurn: true)
             return .again(after: pause)
         }
         if let other = try await lock(backup).take(for: backup) {
-            try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' runs")
+            try await wait(backup, "WaitingForOther", "\(type.kind) '\(other)' runs", isTurn: true)
             return .again(after: pause)
         }
         try await patch(backup, .begun(repository, cluster: wanted, now: context.now()))
@@ -134,6 +139,19 @@ struct BackupReconciler {
         return said?[repository.key]?.isReady == true && said?.isInRecovery == false
     }
 
+    /// Seconds for which it waits yet for a repository that cannot be used; nil where it waits for ever.
+    private func patience(_ backup: any BackupManifest) -> Int64? {
+        guard let patience = dialect.dialect.backupPatience, backup.scheduledTime == nil else { return nil }
+        return patience - (context.now() - (backup.waitingSince ?? context.now()))
+    }
+
+    private func isLate(_ backup: any BackupManifest) -> Bool { patience(backup).map { $0 <= 0 } ?? false }
+
+    private func nextLook(at backup: any BackupManifest) -> Duration {
+        guard let rest = patience(backup), rest > 0 else { return longPause }
+        return min(longPause, context.settings.second * Int(rest + 1))
+    }
+
     /// Where it goes, as the cluster says now.
     private func place(_ backup: any BackupManifest) throws(Refusal) -> (DatabaseCluster, WantedRepository) {
         let kind = dialect.dialect.clusters.kind
@@ -169,9 +187,10 @@ struct BackupReconciler {
     private var holdReason: String { "\(type.kind) \(key)" }
 
     private func wait(
-        _ backup: any BackupManifest, _ reason: String, _ message: String
+        _ backup: any BackupManifest, _ reason: String, _ message: String, isTurn: Bool = false
     ) async throws(KubernetesError) {
-        try await patch(backup, .waiting(reason: reason, message: message))
+        try await patch(
+            backup, .waiting(reason: reason, message: message, now: isTurn ? nil : context.now()))
         // Once: it may wait for days.
         guard context.isNews("\(reason) \(message)", about: backup.object.uid) else { return }
         await context.events.record(.normal, reason, message, about: backup.object)

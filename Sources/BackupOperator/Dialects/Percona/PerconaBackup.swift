@@ -40,6 +40,9 @@ package struct PerconaBackup: BackupManifest {
     package var scheduledTime: Int64? {
         object.annotations[OperatorNames.scheduledTime].flatMap(ServiceTime.parseISO8601)
     }
+    package var waitingSince: Int64? {
+        state.isEmpty ? Percona.text(status, "startTime").flatMap(ServiceTime.parseISO8601) : nil
+    }
     package var repositoryKey: Int? { Percona.key(Percona.text(object["spec"], "repoName")) }
     package var kind: WantedSchedule.Kind { (try? read.get().kind) ?? .incr }
     package var options: [(name: String, value: String)] { (try? read.get().options) ?? [] }
@@ -107,9 +110,10 @@ package struct PerconaBackup: BackupManifest {
 
     package func status(_ progress: BackupProgress) -> ServiceJSON {
         switch progress {
-        case .waiting(_, let message):
-            guard state.isEmpty, failure != message else { return [:] }
-            return ["state": "", "error": .text(message)]
+        case .waiting(_, let message, let now):
+            guard state.isEmpty, failure != message || (now == nil) != (waitingSince == nil) else { return [:] }
+            let since = now.map { .text(ServiceTime.rfc3339(waitingSince ?? $0)) } ?? ServiceJSON.null
+            return ["state": "", "error": .text(message), "startTime": since]
         case .begun(let repository, _, let now):
             var status: ServiceJSON = ["state": "Starting", "error": .null]
             if status["startTime"] == nil { status["startTime"] = .text(ServiceTime.rfc3339(now)) }

@@ -11,6 +11,7 @@ package struct PerconaDialect: Dialect {
     package var backupsHaveStatus: Bool { true }
     package var backupsHaveLog: Bool { true }
     package var refusesUnknownRepositories: Bool { true }
+    package var backupPatience: Int64? { 120 }
     package var references: [ResourceType] { [] }
     package var labelOfOriginal: String? { Percona.originalLabel }
 

@@ -61,6 +61,7 @@ package struct StackGresBackup: BackupManifest {
         return try StackGresStorage(storage).location(path: path)
     }
 
+    package var waitingSince: Int64? { nil }
     package var scheduledTime: Int64? {
         object.annotations[OperatorNames.scheduledTime].flatMap(ServiceTime.parseISO8601)
     }

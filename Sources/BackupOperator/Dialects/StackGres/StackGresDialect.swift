@@ -12,6 +12,7 @@ package struct StackGresDialect: Dialect {
     package var backupsHaveStatus: Bool { false }
     package var backupsHaveLog: Bool { false }
     package var refusesUnknownRepositories: Bool { false }
+    package var backupPatience: Int64? { nil }
     package var references: [ResourceType] { [StackGres.storages] }
 
     package func cluster(_ object: KubernetesObject) -> any ClusterManifest { StackGresCluster(object) }
