@@ -40,8 +40,8 @@ def remove(name, data=True):
         pod for pod in get("pods") if pod["metadata"]["labels"].get("permafrost.dev/cluster") == name
         and pod["metadata"]["labels"].get("permafrost.dev/part") in ("database", "repository-host")], 180)
     for claim in get("pvc"):
-        if data and claim["metadata"]["name"].startswith(f"pgdata-{name}-"):
-            kubectl("-n", "demo", "delete", "pvc", claim["metadata"]["name"])
+        if data and claim["metadata"]["name"].removeprefix(f"pgdata-{name}-").isdigit():
+            kubectl("-n", "demo", "delete", "pvc", claim["metadata"]["name"], "--wait=false")
 
 
 def source(name, repos, settings=None, **more):
@@ -62,6 +62,8 @@ def source(name, repos, settings=None, **more):
 
 def archive(name):
     """All that was written is in the archive."""
+    # A segment in which nothing is would not be archived.
+    sql("select pg_create_restore_point('archived')", name)
     segment = sql("select pg_walfile_name(pg_switch_wal())", name)
     eventually(f"WAL of {name} is archived", lambda: sql(
         f"select coalesce(last_archived_wal >= '{segment}', false) from pg_stat_archiver", name) == "t", 90)
