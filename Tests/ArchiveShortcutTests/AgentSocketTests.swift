@@ -192,8 +192,8 @@ final class FakeAgent: @unchecked Sendable {  // the lock guards what changes
     }
 
     func remove() {
+        // It stays open: its thread may be about to accept, and the number would be another's.
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
         unlink(path)
     }
 }
