@@ -113,6 +113,17 @@ import Testing
         #expect(rules.first?[["onExitCodes", "containerName"]] == container?["name"])
     }
 
+    @Test("the repository host of a cluster that stops goes when no pod archives any more")
+    func stopped() throws {
+        let cluster = try wanted(["repos": [["name": "repo1", "volume": Self.volume]]], ["pause": true])
+        let objects = ClusterObjects(cluster, OperatorSettings())
+        let template = objects.hostTemplate(nil, secretFiles: [])
+        func replicas(_ isNeeded: Bool) -> ServiceJSON? {
+            objects.repositoryHost(template, isNeeded: isNeeded).last?.object["spec", "replicas"]
+        }
+        #expect(replicas(true) == 1 && replicas(false) == 0)
+    }
+
     static let refusedRepositories: [(json: ServiceJSON, said: String)] = [
         (["name": "repo2"], "has none"),
         (["name": "repo2", "s3": Self.s3, "gcs": ["bucket": "g"]], "s3 and gcs"),

@@ -3,8 +3,10 @@ import KubernetesClient
 
 extension ClusterObjects {
     /// Runs what touches repositories only.
-    /// - Parameter made: its pod.
-    func repositoryHost(_ made: MadeTemplate) -> [WantedObject] {
+    /// - Parameters:
+    ///   - made: its pod.
+    ///   - isNeeded: a pod of the database is there yet, which archives its last WAL when it ends.
+    func repositoryHost(_ made: MadeTemplate, isNeeded: Bool) -> [WantedObject] {
         let host = PodNames.repositoryHost(name)
         let own = [OperatorNames.cluster: name, OperatorNames.part: Part.repositoryHost.rawValue]
         let selector = ServiceJSON.object(own.mapValues { .text($0) })
@@ -16,7 +18,7 @@ extension ClusterObjects {
         var deployment = object(.deployments, host, .repositoryHost)
         deployment.annotations[MadeTemplate.annotation] = made.text
         deployment["spec"] = [
-            "replicas": cluster.isStopped ? 0 : 1, "strategy": ["type": "Recreate"],
+            "replicas": cluster.isStopped && !isNeeded ? 0 : 1, "strategy": ["type": "Recreate"],
             "selector": ["matchLabels": selector], "template": made.template,
         ]
         return [

@@ -18,7 +18,9 @@ struct ClusterPods {
         try await context.apply(
             objects.statefulSet(objects.databaseTemplate(database, secretFiles: secretFiles), claim: claim))
         let server = try await made(.deployments, context.caches.deployments[host], objects.hostSource(secretFiles))
-        for object in objects.repositoryHost(objects.hostTemplate(server, secretFiles: secretFiles)) {
+        let isNeeded = !context.pods(of: key, .database).isEmpty
+        let template = objects.hostTemplate(server, secretFiles: secretFiles)
+        for object in objects.repositoryHost(template, isNeeded: isNeeded) {
             try await context.apply(object)
         }
     }
