@@ -146,6 +146,8 @@ import Testing
                 try await eventually("told") {
                     try await status()?["error"]?.string == "pod 'pg-0' is to become the primary"
                 }
+                // Patroni says so a moment before PostgreSQL is one.
+                scene.state.withLock { $0.standbys = 1 }
                 try await role("primary")
                 try await eventually("restored") { try await status()?["state"] == "Succeeded" }
             }

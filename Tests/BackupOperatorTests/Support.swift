@@ -75,6 +75,8 @@ final class Scene: ClusterAgents {
         var isOld = false
         /// What agents answer to single commands.
         var refusals: [Command: String] = [:]
+        /// So many restores find a standby.
+        var standbys = 0
         /// Jobs of Kubernetes wait.
         var isIdle = false
     }
@@ -344,6 +346,19 @@ final class Scene: ClusterAgents {
             return try await end(job, error.map { "P00  ERROR: [105]: \($0)" }, client)
         }
         if words.contains("--in-place") {
+            let isStandby = state.withLock { state in
+                guard state.standbys > 0, state.played.insert(uid).inserted else { return state.played.contains(uid) }
+                state.standbys -= 1
+                return true
+            }
+            if isStandby {
+                let failed: ServiceJSON = [
+                    "job": "20261121-181000-123-5d1f0c9e8b7a6f5e4d3c", "command": "restore", "stanza": "db",
+                    "end": "failed", "exit-code": 72, "timestamp": ["start": 1, "stop": 2],
+                    "error": ["code": 72, "message": "the server is a standby"],
+                ]
+                return try await end(job, failed.description, client)
+            }
             let restored: ServiceJSON = [
                 "job": "20261121-181000-123-5d1f0c9e8b7a6f5e4d3c", "command": "restore", "stanza": "db",
                 "end": "completed", "exit-code": 0, "timestamp": ["start": 1, "stop": 2],

@@ -153,14 +153,16 @@ struct ClusterRemoval {
 
     /// - Returns: whether none is left.
     private func endPods() async throws(KubernetesError) -> Bool {
-        var isRunning = false
+        var isRunning = !context.pods(of: key, .database).isEmpty
         for (type, cache, name) in [
             (ResourceType.statefulSets, context.caches.statefulSets, key.name),
             (.deployments, context.caches.deployments, PodNames.repositoryHost(key.name)),
         ] {
             guard let present = cache[ObjectKey(namespace: key.namespace, name: name)] else { continue }
+            // The last WAL goes to the repository host, for which a database that ends would wait in vain.
+            let isNeeded = type == .deployments && isRunning
             isRunning = true
-            if present.isBeingDeleted { continue }
+            if present.isBeingDeleted || isNeeded { continue }
             try await context.client.delete(
                 type, namespace: key.namespace, name: name,
                 DeleteOptions(propagation: .background, uid: present.uid))

@@ -186,6 +186,11 @@ struct RestoreReconciler {
             try await patch(restore, .stage(.restoring, attempt: restore.attempt + 1, job: nil))
             return .again(after: pause)
         }
+        // Patroni tells of a primary a moment before PostgreSQL is one: nothing was touched, and it will be.
+        if result?.error?.code == .hostInvalid, restore.attempt < Self.attempts {
+            try await patch(restore, .stage(.stopping, attempt: restore.attempt + 1, job: nil))
+            return .again(after: pause)
+        }
         let said =
             result?.error.map { $0.message + ($0.hint.map { "; \($0)" } ?? "") }
             ?? pods.reversed().lazy.compactMap { BackupReconciler.failure($0) }.first
