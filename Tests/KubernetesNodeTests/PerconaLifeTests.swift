@@ -90,7 +90,10 @@ struct PerconaLifeTests {
             try await waitFor("the pause", timeout: .seconds(180)) { try await state(cluster) == "paused" }
             try await change(cluster, ["spec": ["pause": false]])
             try await waitFor("the end of it", timeout: .seconds(240)) { try await state(cluster) == "ready" }
-            #expect(try await sql(cluster, "select n from t", login) == "7\n")
+            // Patroni tells of a primary a moment before PostgreSQL takes connections.
+            try await waitFor("what was there", timeout: .seconds(60)) {
+                try await sql(cluster, "select n from t", login) == "7\n"
+            }
         }
     }
 

@@ -129,7 +129,10 @@ struct PerconaSourceTests {
             try await cluster.client.delete(.persistentVolumeClaims, namespace: "default", name: "pgdata-pg-0")
             for name in ["alone", "pg"] {
                 try await waitFor(name, timeout: .seconds(240)) { try await holds("Bootstrapped", name, cluster) }
-                #expect(try await rows(name, cluster) == "1,2,3", "\(name)")
+                // Patroni tells of a primary a moment before PostgreSQL takes connections.
+                try await waitFor("what \(name) begins with", timeout: .seconds(60)) {
+                    try await rows(name, cluster) == "1,2,3"
+                }
             }
             let from = try await status("alone", cluster)[["permafrost", "dataSource", "from"]]
             #expect(from == "s3://backups/pgbackrest/repo2")
