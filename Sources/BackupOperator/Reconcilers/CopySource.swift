@@ -22,7 +22,9 @@ struct CopySource {
 
     /// PostgreSQL would start on what is there, and nothing would be restored.
     private func refuseData() async throws(KubernetesError) -> Refusal? {
-        guard context.caches.statefulSets[cluster.key] == nil else { return nil }
+        // One of an earlier cluster of this name may be there for a moment yet.
+        let own = context.caches.statefulSets[cluster.key]?.ownerReferences.contains { $0.uid == cluster.owner.uid }
+        if own == true { return nil }
         let name = "\(cluster.names.dataClaim)-\(PodNames.pod(0, cluster.key.name))"
         guard
             try await context.client.find(.persistentVolumeClaims, namespace: namespace, name: name) != nil
