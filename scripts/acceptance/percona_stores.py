@@ -324,11 +324,11 @@ def schedules(options):
         library = in_client("base64 -w0 /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 || "
                             "base64 -w0 $(find / -name libfaketime.so.1 2>/dev/null | head -n 1)")
         kubectl("-n", "demo", "exec", "-i", pod, "-c", "agent", "--", "sh", "-c", "base64 -d > /tmp/clock.so", stdin=library)
-        # A child of the shell: where a program is the first of its container, it gets no arguments with such a library.
+        # The library changes the environment of whoever loads it first, and Swift finds no arguments then: a shell is first.
         output = kubectl(
-            "-n", "demo", "exec", pod, "-c", "agent", "--", "sh", "-c",
-            "LD_PRELOAD=/tmp/clock.so FAKETIME=+2d NO_FAKE_STAT=1 permafrost --stanza=db --repo=2 "
-            "--log-level-console=info expire; exit $?")
+            "-n", "demo", "exec", pod, "-c", "agent", "--", "env", "LD_PRELOAD=/tmp/clock.so", "FAKETIME=+2d",
+            "NO_FAKE_STAT=1", "sh", "-c",
+            "permafrost --stanza=db --repo=2 --log-level-console=info expire; exit $?")
         note("expire two days later: " + " / ".join(
             line.split("INFO: ")[-1] for line in output.splitlines() if "expire" in line)[:600])
         newest = get("perconapgbackup", "timed-2")["status"]["backupName"]
