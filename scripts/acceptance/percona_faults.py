@@ -280,7 +280,8 @@ def finalizers(options):
         for name in wanted:
             eventually(f"{name} is gone", lambda: get("perconapgcluster", name) is None, 120)
         eventually("all pods are gone", lambda: not [
-            name for name in wanted if belongings(name).keys() & {"pods", "statefulset", "deployment"}], 150)
+            pod for pod in get("pods") if pod["metadata"]["labels"].get("permafrost.dev/cluster") in wanted
+            and pod["metadata"]["labels"].get("permafrost.dev/part") in ("database", "repository-host")], 180)
         time.sleep(3)
         left = {name: belongings(name) for name in wanted}
         for name in wanted:
