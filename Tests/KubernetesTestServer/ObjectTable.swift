@@ -31,6 +31,8 @@ struct ObjectTable: Sendable {
     /// Nothing is known of what happened before.
     private(set) var compacted = 0
     private var lastUID: UInt64 = 0
+    /// Of the objects that there are.
+    private var uids: Set<String> = []
 
     private static let historyLimit = 20_000
 
@@ -144,7 +146,10 @@ struct ObjectTable: Sendable {
             owners.updated(
                 .init(name: manager, operation: "Update", subresource: ""), from: nil, to: object, at: Self.now())
         }
-        return store(type, key, object, owners, "ADDED", previous: nil)
+        let made = store(type, key, object, owners, "ADDED", previous: nil)
+        // Whoever makes something for an owner that has gone meanwhile makes it in vain: the garbage collector takes it.
+        if isOrphan(made) { _ = try? delete(type, key, [:]) }
+        return made
     }
 
     /// What the server fills in.
@@ -305,6 +310,7 @@ struct ObjectTable: Sendable {
     private mutating func remove(_ type: ServedType, _ key: Key) -> ServiceJSON {
         guard let stored = objects[place(type)]?.removeValue(forKey: key) else { return .null }
         version += 1
+        if let uid = stored.json[["metadata", "uid"]]?.string { uids.remove(uid) }
         var last = stored.json
         last[["metadata", "resourceVersion"]] = .text(String(version))
         note(Event(version: version, type: place(type), kind: "DELETED", object: last, previous: stored.json))
@@ -332,9 +338,7 @@ struct ObjectTable: Sendable {
         let uid = gone[["metadata", "uid"]]?.string ?? ""
         for (type, key) in dependents(of: uid) {
             guard let stored = find(type, key) else { continue }
-            let owners = stored.json[["metadata", "ownerReferences"]]?.elements ?? []
-            let isOwned = owners.contains { owner in owner["uid"]?.string.map(exists) ?? false }
-            if !isOwned { _ = try? delete(type, key, [:]) }
+            if isOrphan(stored.json) { _ = try? delete(type, key, [:]) }
         }
         for owner in gone[["metadata", "ownerReferences"]]?.elements ?? [] {
             guard let uid = owner["uid"]?.string, let (type, key, json) = object(uid),
@@ -361,7 +365,11 @@ struct ObjectTable: Sendable {
         }
     }
 
-    private func exists(_ uid: String) -> Bool { object(uid) != nil }
+    /// Whether all that it belongs to has gone.
+    private func isOrphan(_ json: ServiceJSON) -> Bool {
+        let owners = json[["metadata", "ownerReferences"]]?.elements ?? []
+        return !owners.isEmpty && !owners.contains { $0["uid"]?.string.map(uids.contains) ?? false }
+    }
 
     private func object(_ uid: String) -> (ServedType, Key, ServiceJSON)? {
         for (type, table) in objects {
@@ -390,6 +398,7 @@ struct ObjectTable: Sendable {
         json[["metadata", "resourceVersion"]] = .text(String(version))
         json[["metadata", "managedFields"]] = owners.json(apiVersion: type.apiVersion)
         objects[place, default: [:]][key] = Stored(json: json, owners: owners)
+        if let uid = json[["metadata", "uid"]]?.string { uids.insert(uid) }
         note(Event(version: version, type: place, kind: kind, object: json, previous: previous))
         if type == .customResourceDefinitions {
             if let previous { types.subtract(ServedType.served(by: previous)) }
