@@ -9,7 +9,8 @@ import time
 from acceptance.percona import backup, backups, holds, manifest, repository, restore, rows, state, succeeded, volume
 from acceptance.percona_stores import S3, archived, cleared, clear, content, fill, kill_operator, made, secret, started
 from acceptance.stage import (
-    REGION, Failed, apply, eventually, get, in_client, kubectl, note, openssl, primary, shown, sql, stored)
+    REGION, Failed, apply, eventually, get, in_client, kubectl, no_new_pods, note, openssl, primary, shown,
+    sql, stored)
 
 # So slow that the middle takes ten seconds.
 SLOWLY = "--rate-limit-disk=3MiB"
@@ -186,13 +187,14 @@ def two(options):
             apply(backup("during", options=["--type=full", SLOWLY], cluster="pair"))
             eventually("it copies", lambda: state("perconapgbackup", "during") == "Running" and is_copying("pair"), 90, 0.2)
             old = primary("pair")
-            kubectl("-n", "demo", "delete", "pod", old, "--grace-period=0", "--force")
-            note(f"{old} was killed")
-            # The one of the two that works, whichever it is.
-            leader = get("lease", "permafrost-operator", "permafrost-system")["spec"]["holderIdentity"].split("_")[0]
-            kubectl("-n", "permafrost-system", "delete", "pod", leader, "--grace-period=0", "--force", check=False)
-            note(f"the operator that worked, {leader}, was killed")
-            eventually("another primary", lambda: primary("pair") not in (None, old), 120)
+            with no_new_pods():
+                kubectl("-n", "demo", "delete", "pod", old, "--grace-period=0", "--force")
+                note(f"{old} was killed")
+                # The one of the two that works, whichever it is.
+                leader = get("lease", "permafrost-operator", "permafrost-system")["spec"]["holderIdentity"].split("_")[0]
+                kubectl("-n", "permafrost-system", "delete", "pod", leader, "--grace-period=0", "--force", check=False)
+                note(f"the operator that worked, {leader}, was killed")
+                eventually("another primary", lambda: primary("pair") not in (None, old), 120)
             eventually("the backup has ended", lambda: state("perconapgbackup", "during") in ("Succeeded", "Failed"), 600)
             status = get("perconapgbackup", "during")["status"]
             note(f"it is {status['state']}: {status.get('error', status.get('backupName'))}")

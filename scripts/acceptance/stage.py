@@ -2,6 +2,7 @@
 record of what was done and seen."""
 
 import base64
+import contextlib
 import datetime
 import json
 import os
@@ -77,6 +78,17 @@ def get(kind, name=None, namespace="demo"):
 def apply(manifest, namespace=None):
     words = (["-n", namespace] if namespace else []) + ["apply", "--server-side", "--force-conflicts", "-f", "-"]
     return kubectl(*words, stdin=manifest)
+
+
+@contextlib.contextmanager
+def no_new_pods():
+    """As when a node is lost: a pod that was killed does not come up again under its name, and another takes over."""
+    nodes = [node["metadata"]["name"] for node in get("node")]
+    kubectl("cordon", *nodes)
+    try:
+        yield
+    finally:
+        kubectl("uncordon", *nodes)
 
 
 def eventually(what, condition, limit=120, pause=0.5):
