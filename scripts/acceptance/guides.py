@@ -10,6 +10,7 @@ import tempfile
 import time
 
 from acceptance import percona, stackgres
+from acceptance.percona_stores import clear
 from acceptance.stage import (
     BUCKET, REGION, ROOT, Failed, apply, eventually, get, in_client, install, kubectl, log, note, pod_template, shown, sql,
     stored)
@@ -21,6 +22,14 @@ OLD_POD = "orders-main-abcd-0"
 
 def trusted():
     return base64.b64decode(get("secret", "tls", "store")["data"]["ca.crt"]).decode()
+
+
+def make_way(name):
+    """What another page has left of a cluster of this name goes, its volumes too."""
+    clear(name)
+    eventually(f"nothing of a cluster {name} is left", lambda: not get("perconapgcluster", name) and not [
+        item for kind in ("pods", "pvc", "secret", "service") for item in get(kind)
+        if item["metadata"].get("labels", {}).get("permafrost.dev/cluster") == name], 240)
 
 
 def run_page(options, name, expected, between=lambda text: None):
@@ -230,6 +239,7 @@ def old_percona(options):
 
 def coming_from_percona(options):
     """Every command of docs/coming-from-percona.md: a repository that pgBackRest filled goes on with another operator."""
+    make_way("orders")
     stop_operator()
     label, name = old_percona(options)
     before = set(stored(f"{ORDERS_PATH}/backup/db/{label}/", ORDERS))
@@ -427,6 +437,7 @@ def coming_from_stackgres(options):
 
 def restoring(options):
     """Every command of docs/restore.md that is for Kubernetes."""
+    make_way("orders")
     apply(percona.manifest("orders"))
     eventually("the database of orders", lambda: percona.holds("Ready", "orders"), 240)
     eventually("its first backup", lambda: percona.succeeded("orders"), 240)
