@@ -206,7 +206,9 @@ let package = Package(
             ]),
         .testTarget(
             name: "MonitoringTests",
-            dependencies: ["Monitoring", "BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresAccess"]),
+            dependencies: [
+                "Monitoring", "BackupEngine", "BackupModel", "HTTP", "Jobs", "PostgresAccess", "PostgresFormats",
+            ]),
         .testTarget(name: "ArchiveShortcutTests", dependencies: ["ArchiveShortcut"]),
         .testTarget(
             name: "ArchiveAgentTests",

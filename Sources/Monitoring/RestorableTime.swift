@@ -1,8 +1,9 @@
 package import BackupEngine
 import PostgresAccess
+package import PostgresFormats
 
 /// Up to which moment can be restored for certain: recovery to a time ends at a commit that is later, and fails where none
-/// comes. So it is a moment before a commit that is in the archive, whose time the server has told.
+/// comes. So it is a moment before a commit that is in the archive, whose time is in WAL, or the server has told.
 package struct RestorableTime: Sendable {
     /// Of one run of a server.
     private struct Run: Sendable, Equatable {
@@ -12,6 +13,8 @@ package struct RestorableTime: Sendable {
     }
 
     private var run: Run?
+    /// The last one that was read.
+    private var segment: WALSegment?
     /// Whose WAL is not archived yet, the oldest first.
     private var waiting: [LastCommit] = []
     /// Microseconds since 1970; nil when nothing is known.
@@ -22,7 +25,9 @@ package struct RestorableTime: Sendable {
 
     package init() {}
 
-    package mutating func note(_ status: ServerStatus) {
+    /// - Parameter latest: when, in microseconds since 1970, the latest transaction of those in a segment ended; nil when that
+    ///   cannot be said.
+    package mutating func note(_ status: ServerStatus, latest: (WALSegment) -> Int64?) {
         let run = Run(system: status.systemIdentifier, timeline: status.timeline, started: status.started)
         if self.run != run { self = RestorableTime() }
         self.run = run
@@ -32,11 +37,16 @@ package struct RestorableTime: Sendable {
             waiting.append(last)
         }
         // Not histories of timelines, nor labels of backups, which come before their segments.
-        guard let archived = archiving.counts.lastArchived?.name, archived.utf8.count == 24 else { return }
-        let timeline = archived.prefix(8)
-        while let first = waiting.first, first.segment.prefix(8) == timeline, first.segment <= archived {
+        guard let archived = archiving.counts.lastArchived.flatMap({ WALSegment($0.name) }) else { return }
+        while let first = waiting.first, let place = WALSegment(first.segment), place.timeline == archived.timeline,
+            place <= archived
+        {
             time = max(time ?? 0, first.time - 1)
             waiting.removeFirst()
         }
+        // What another timeline has after it parted is not restored with this one.
+        guard archived != segment, archived.timeline == status.timeline else { return }
+        segment = archived
+        if let end = latest(archived) { time = max(time ?? 0, end - 1) }
     }
 }

@@ -6,6 +6,7 @@ import CLinux
 import Checksums
 import Glibc
 import Monitoring
+import PostgresFormats
 import RepositoryStorage
 import Synchronization
 
@@ -206,10 +207,10 @@ final class StatusComposition: Sendable {
         guard case .success(let status) = result else { return look }
         // Where WAL may be dropped, what is archived need not hang together.
         if !mayDropWAL(stanza) {
-            look.restorable = restorable.withLock { times in
-                times[stanza, default: RestorableTime()].note(status)
-                return times[stanza]?.time
-            }
+            var time = restorable.withLock { $0[stanza] } ?? RestorableTime()
+            time.note(status) { try? TransactionEnds.latest(in: $0, dataDirectory: dataDirectory) }
+            restorable.withLock { $0[stanza] = time }
+            look.restorable = time.time
         }
         guard status.archiving != nil else { return look }
         look.lag = try? ArchiveLag(dataDirectory: dataDirectory)

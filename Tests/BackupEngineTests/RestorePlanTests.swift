@@ -75,6 +75,16 @@ struct BackupSetSelectionTests {
         ] as [(String, Int64)])
     func parsesTimes(_ text: String, _ seconds: Int64) throws { #expect(try TargetTime.parse(text) == seconds) }
 
+    @Test(
+        arguments: [
+            ("2026-11-21 03:40:00+00", 0), ("2026-11-21 03:40:00.5Z", 500_000), ("2026-11-21 05:40:00,000001+02", 1),
+            ("2026-11-21 03:40:00.123456+00", 123_456), ("2026-11-21 03:40:00.1234560+00", 123_456),
+            ("2026-11-21 03:40:00.9999991+00", 1_000_000),
+        ] as [(String, Int64)])
+    func parsesFractions(_ text: String, _ fraction: Int64) throws {
+        #expect(try TargetTime.microseconds(text) == 1_795_232_400_000_000 + fraction)
+    }
+
     @Test(arguments: [
         "", "2026-11-21", "2026-11-21 03:40", "2026-13-01 00:00:00", "2026-02-29 00:00:00+00", "2026-11-21 24:00:00",
         "2026-11-21 03:40:00.", "2026-11-21 03:40:00+0", "2026-11-21 03:40:00+2x", "2026-11-21 03:40:00 CET",

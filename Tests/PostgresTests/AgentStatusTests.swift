@@ -32,6 +32,17 @@ extension BackingUp {
                 let archive = try #require(repository["archive"]?.elements.first)
                 #expect(archive["id"]?.string == "\(major)-1" && archive["max"]?.string?.utf8.count == 24)
 
+                // A commit that is archived, with nothing after it.
+                let microseconds = "select (extract(epoch from clock_timestamp()) * 1000000)::int8"
+                let before = try #require(Int64(await site.cluster.value(microseconds)))
+                try await site.cluster.query("create table the_last ()")
+                let after = try #require(Int64(await site.cluster.value(microseconds)))
+                try await site.archive()
+                try await waitFor("the time of the commit", timeout: .seconds(30)) {
+                    let restorable = try await agent.status("fresh=0")[["archiving", "restorable"]]?.integer
+                    return restorable.map { (before..<after).contains(Int64($0)) } ?? false
+                }
+
                 // The repository goes away, and comes back.
                 try await asServerUser("mv", ["\(site.repository)/archive", "\(site.repository)/away"])
                 try await site.cluster.switchWAL()

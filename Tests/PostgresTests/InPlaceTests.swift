@@ -4,6 +4,7 @@ import Glibc
 import HTTP
 import Jobs
 import Logging
+import PostgresFormats
 import TestSupport
 import Testing
 
@@ -167,6 +168,43 @@ extension Restoring {
                 #expect(failed.log.contains("are not in the archive"), "\(failed)")
                 #expect(try await server.rows() == ["first", "kept", "more", "never archived"])
             }
+        }
+
+        @Test("before another timeline began, the history says where the new one parted", arguments: Majors.rows(2))
+        func beforeAParting(major: Int) async throws {
+            try await withSupervisedServer(major) { server in
+                let site = server.site
+                try await server.insert("kept")
+                let time = try await site.now()
+                try await server.insert("lost")
+                try await site.archive()
+                let early = try await server.cluster.value("SELECT pg_current_wal_lsn()")
+                try await server.insert("lost as well")
+                try await site.archive()
+                // To the end of all, as by a failover: timeline 2.
+                try await server.restore([])
+                try await server.insert("on the second")
+                try await site.archive()
+                let late = try await site.now()
+                try await server.insert("too late")
+                try await site.archive()
+
+                let plan = try await server.restore(
+                    ["--type=time", "--target=\(late)", "--dry-run", "--output=json"])
+                #expect(try JSON.object(Array(plan.output))["target-timeline"] == nil, "it lies on the latest")
+                try await server.restore(["--type=lsn", "--target=\(early)"])
+                #expect(try await server.rows() == ["first", "kept", "lost"])
+                #expect(try history(3, server).map(\.timeline) == [1])
+                try await server.restore(["--type=time", "--target=\(time)"])
+                #expect(try await server.rows() == ["first", "kept"])
+                #expect(try history(4, server).map(\.timeline) == [1])
+            }
+        }
+
+        private func history(_ timeline: UInt32, _ server: SupervisedServer) throws -> [TimelineHistory.Switch] {
+            let name = WALFileName.history(timeline: timeline).name
+            let bytes = [UInt8](try Data(contentsOf: URL(filePath: "\(server.data)/pg_wal/\(name)")))
+            return try TimelineHistory(timeline: timeline, parsing: bytes.span.bytes).switches
         }
 
         @Test("a volume that has no room for two", arguments: Majors.rows(0), [geteuid() == 0])

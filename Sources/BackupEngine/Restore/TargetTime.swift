@@ -9,6 +9,17 @@ package enum TargetTime {
         try parse(text, orSay: "automatic backup set selection cannot be performed with provided time '\(text)'")
     }
 
+    /// Microseconds since 1970 of the same; what is less than one counts as one.
+    package static func microseconds(_ text: String) throws(BackupError) -> Int64 {
+        let seconds = try parse(text)
+        let rest = text.utf8.dropFirst("2026-01-01 12:00:00".utf8.count)
+        guard rest.first == UInt8(ascii: ".") || rest.first == UInt8(ascii: ",") else { return seconds * 1_000_000 }
+        let digits = rest.dropFirst().prefix { (0x30...0x39).contains($0) }
+        var fraction: Int64 = 0
+        for place in 0..<6 { fraction = fraction * 10 + Int64(digits.dropFirst(place).first.map { $0 - 0x30 } ?? 0) }
+        return seconds * 1_000_000 + fraction + (digits.dropFirst(6).contains { $0 != 0x30 } ? 1 : 0)
+    }
+
     /// The same for an option of this name.
     package static func parse(_ text: String, of option: String) throws(BackupError) -> Int64 {
         try parse(text, orSay: "'\(text)' is not valid for '\(option)' option")

@@ -208,9 +208,9 @@ package struct ClusterHealth: Sendable {
         if let first = sound.map(\.stop).min() { json["firstRestorableTime"] = .text(ServiceTime.rfc3339(first)) }
         if !sound.isEmpty {
             let archiving = observation.status?.archiving
-            // Where commits are tracked, a moment that a restore certainly reaches.
+            // A moment that a restore certainly reaches; agents of old know of one only where commits are tracked.
             let isTracked = wanted?.parameters["track_commit_timestamp"] == "on"
-            let archived = isTracked ? archiving?.restorable.map { $0 / 1_000_000 } : archiving?.lastTime
+            let archived = archiving?.restorable.map { $0 / 1_000_000 } ?? (isTracked ? nil : archiving?.lastTime)
             let last = max(sound.map(\.stop).max() ?? 0, archived ?? 0)
             json["lastRestorableTime"] = .text(ServiceTime.rfc3339(last))
         }

@@ -20,11 +20,16 @@ struct PatroniConfiguration {
     /// When Patroni is to end while it starts PostgreSQL, as after its rights went with a deleted cluster, it waits for a
     /// server that may wait for WAL for ever: 15 s later the server is stopped in order, and Patroni with it.
     ///
+    /// Patroni leaves `restore_command` out of a primary's configuration, which `pg_rewind` needs when it has become none:
+    /// WAL since the last checkpoint that both have may be in the archive alone.
+    ///
     /// Before Patroni starts: it gives up a directory that a restore or a copy has not filled, since a file that tells the
     /// system's identifier is written last. A restore goes on in it; a copy begins anew. Nothing else is removed.
     static let start = """
         hold=$PGDATA.hold
         held=$PGDATA.held
+        base=$PGDATA/postgresql.base.conf
+        restore_command='\(restoreCommand)'
         child=
         ends=
         trap 'ends=1; [ -z "$child" ] || kill -TERM "$child"' TERM INT
@@ -69,6 +74,9 @@ struct PatroniConfiguration {
                 mv "$PGDATA" "$PGDATA.partial"
             elif [ -e "$PGDATA/backup_label" ]; then
                 rm -rf "$PGDATA"
+            fi
+            if [ -e "$base" ] && ! grep -q '^restore_command' "$base"; then
+                printf "\\nrestore_command = '%s'\\n" "$restore_command" >> "$base"
             fi
             patroni \(directory)/patroni.yml &
             child=$!
@@ -197,6 +205,8 @@ struct PatroniConfiguration {
     var dynamic: ServiceJSON {
         var postgresql: ServiceJSON = [
             "use_pg_rewind": true, "use_slots": true,
+            // A former primary that cannot be rewound is made anew, from the repository; it would never come up again.
+            "remove_data_directory_on_rewind_failure": true,
             "parameters": .object(parameters.mapValues { .text($0) }),
         ]
         if cluster.isArchiving { postgresql["recovery_conf"] = ["restore_command": .text(Self.restoreCommand)] }

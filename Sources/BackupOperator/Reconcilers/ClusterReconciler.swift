@@ -428,7 +428,9 @@ struct ClusterReconciler {
     private func tellRestorable(
         _ cluster: any ClusterManifest, _ dialect: DialectCaches, _ wanted: DatabaseCluster, _ seen: ClusterObservation
     ) async throws(KubernetesError) {
-        guard let time = seen.status?.archiving?.restorable else { return }
+        guard wanted.parameters["track_commit_timestamp"] == "on", let time = seen.status?.archiving?.restorable else {
+            return
+        }
         let backups = context.backups(of: key, dialect)
             .filter { $0.phase == .completed && !$0.object.isBeingDeleted && $0.isMade(for: cluster.object) }
         for repository in wanted.repositories {

@@ -14,6 +14,8 @@ struct InPlacePlan: Sendable {
     let libraries: String
     /// Of the present data directory; nil when an interrupted run has left none.
     let serverControl: ServerControl?
+    /// Along which it is recovered, by number; nil: as the options say.
+    let timeline: UInt32?
     /// Whether there is a server to come up again when the restore fails.
     let wasRunning: Bool
     let report: RestoreReport
@@ -37,7 +39,12 @@ struct InPlacePlan: Sendable {
         try RestorePreflight.check(files, options)
         var report = RestoreReport(files, request.options, repository)
         report.method = request.method
+        var timeline: UInt32?
         if let segmentSize = present?.control.walSegmentSize {
+            timeline = try await TargetTimeline(
+                repository, manifest, stanza: request.options.stanza, segmentSize: segmentSize
+            ).find(request.options, version: manifest.database.version)
+            if let timeline { report.targetTimeline = "\(timeline)" }
             try await InPlaceChecks.archive(
                 manifest, segmentSize: segmentSize, stanza: request.options.stanza,
                 repositories: [repository] + command.repositories.filter { $0.key != repository.key })
@@ -47,6 +54,7 @@ struct InPlacePlan: Sendable {
             }
         }
         self.report = report
+        self.timeline = timeline
         serverControl = present?.server
 
         let started = try LocalDisk.read("\(request.paths.data)/postmaster.opts")

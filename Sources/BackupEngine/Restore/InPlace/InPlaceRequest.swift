@@ -70,8 +70,10 @@ struct InPlaceRequest: Sendable {
     }
 
     /// For the server that recovers.
-    func recovery(_ version: PostgresVersion) throws(BackupError) -> RecoverySettings {
+    /// - Parameter timeline: along which it does; nil: as the options say.
+    func recovery(_ version: PostgresVersion, along timeline: UInt32? = nil) throws(BackupError) -> RecoverySettings {
         var options = options
+        if let timeline { options.targetTimeline = "\(timeline)" }
         // A relative path that PostgreSQL gives is one in the directory that it recovers.
         let arguments =
             archiveGet.arguments.filter { !$0.hasPrefix(pathOption) }

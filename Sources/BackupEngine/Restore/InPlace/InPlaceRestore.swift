@@ -132,7 +132,8 @@ struct InPlaceRestore: Sendable {
         let version = plan.files.manifest.database.version
         var server = RecoveryServer(
             program: plan.program.path, dataDirectory: request.directory, version: version,
-            libraries: plan.libraries, recovery: try request.recovery(version), set: plan.files.manifest.label,
+            libraries: plan.libraries, recovery: try request.recovery(version, along: plan.timeline),
+            set: plan.files.manifest.label,
             target: request.target, controls: controls, logger: logger)
         do {
             return try await server.run()
