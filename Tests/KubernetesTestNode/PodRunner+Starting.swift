@@ -157,7 +157,7 @@ extension PodRunner {
             }
             let path = claim.volumeDirectory(node.machine)
             try makeDirectory(path)
-            if !volumes.keys.contains(name) { try giveToGroup(path) }
+            if !volumes.keys.contains(name) { giveToGroup(path) }
             volumes[name] = VolumeContent()
             return path
         }
@@ -175,7 +175,7 @@ extension PodRunner {
     }
 
     /// As a kubelet does with volumes that can have owners: everything in them, unless the policy has it otherwise.
-    private func giveToGroup(_ path: String) throws {
+    private func giveToGroup(_ path: String) {
         guard let fsGroup else { return }
         var facts = stat()
         stat(path, &facts)
@@ -184,15 +184,16 @@ extension PodRunner {
         {
             return
         }
-        let script = """
-            chgrp -R -h \(fsGroup) "$0"; find "$0" -type d -exec chmod ug+rwx,g+s {} +
-            find "$0" -type f -exec chmod ug+rw {} +
-            """
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/bash")
-        process.arguments = ["-c", script, path]
-        try process.run()
-        process.waitUntilExit()
+        for name in [""] + (FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []) {
+            let file = name.isEmpty ? path : "\(path)/\(name)"
+            lchown(file, uid_t.max, gid_t(fsGroup))
+            guard lstat(file, &facts) == 0 else { continue }
+            switch facts.st_mode & S_IFMT {
+            case S_IFDIR: chmod(file, facts.st_mode & 0o7777 | 0o2770)
+            case S_IFREG: chmod(file, facts.st_mode & 0o7777 | 0o660)
+            default: break
+            }
+        }
     }
 
     private func accountVolume() throws -> String {

@@ -176,6 +176,7 @@ extension Restoring {
                 let site = server.site
                 try await server.insert("kept")
                 let time = try await site.now()
+                try await server.cluster.query("SELECT pg_create_restore_point('here')")
                 try await server.insert("lost")
                 try await site.archive()
                 let early = try await server.cluster.value("SELECT pg_current_wal_lsn()")
@@ -198,6 +199,11 @@ extension Restoring {
                 try await server.restore(["--type=time", "--target=\(time)"])
                 #expect(try await server.rows() == ["first", "kept"])
                 #expect(try history(4, server).map(\.timeline) == [1])
+                // Where a name lies only recovery finds out.
+                let named = try await server.restore(["--type=name", "--target=here", "--target-timeline=3"])
+                #expect(named.log.contains("lies on timeline 1"), "\(named)")
+                #expect(try await server.rows() == ["first", "kept"])
+                #expect(try history(5, server).map(\.timeline) == [1])
             }
         }
 
@@ -358,10 +364,13 @@ extension Restoring {
             Point(testDescription: "the state is removed", name: ".restoring", call: "unlink"),
         ]
 
+        /// Every third, or all with `PERMAFROST_ALL=1`.
+        private static func isChosen(_ index: Int, _ turn: Int) -> Bool { Majors.runsAll || index % 3 == turn }
+
         @Test("and run again", arguments: Majors.rows(0))
         func again(major: Int) async throws {
             try await withSupervisedServer(major, options: ["process-max": "1"]) { server in
-                for (index, point) in Self.points.enumerated() {
+                for (index, point) in Self.points.enumerated() where Self.isChosen(index, 1) {
                     let options = try await target(server, index)
                     let killed = try await kill(server, point, options)
                     #expect(killed.status == 128 + SIGKILL, "\(point.testDescription): \(killed)")
@@ -375,7 +384,7 @@ extension Restoring {
         @Test("by a restore to another target", arguments: Majors.rows(1))
         func another(major: Int) async throws {
             try await withSupervisedServer(major, options: ["process-max": "1"]) { server in
-                for (index, point) in Self.points.enumerated() where index >= 3 {
+                for (index, point) in Self.points.enumerated() where index >= 3 && Self.isChosen(index, 2) {
                     let options = try await target(server, index)
                     // What it has brought may be up when the other begins: what that looks for must be in it.
                     let killed = try await kill(server, point, ["--type=default"])

@@ -109,10 +109,16 @@ struct InPlaceRestore: Sendable {
             try await RecoveryServer.end(in: request.directory, logger)
             hasBegun = true
             try removePrefetched()
-            try await RestoreCommand.carryOut(
-                plan.files, request.fileOptions, from: plan.repository, among: command.repositories, logger: logger,
-                workers: command.workers, progress: command.progress)
-            state.result.recovery = try await recover(plan)
+            try await carryOut(plan)
+            var recovery = try await recover(plan, along: plan.timeline)
+            if let timeline = try partedFrom(recovery, plan) {
+                logger.notice(
+                    "the target lies on timeline \(timeline), before the next one began: recover once more, along that one")
+                try removePrefetched()
+                try await carryOut(plan)
+                recovery = try await recover(plan, along: timeline)
+            }
+            state.result.recovery = recovery
             try removePrefetched()
             state.phase = .recovered
             try save(state)
@@ -125,14 +131,33 @@ struct InPlaceRestore: Sendable {
         try await release(state)
     }
 
-    private func recover(_ plan: InPlacePlan) async throws -> RestoreReport.Recovery {
+    private func carryOut(_ plan: InPlacePlan) async throws {
+        try await RestoreCommand.carryOut(
+            plan.files, request.fileOptions, from: plan.repository, among: command.repositories, logger: logger,
+            workers: command.workers, progress: command.progress)
+    }
+
+    /// The timeline on which recovery stopped, when that is not the one that the history of the new one names: see
+    /// ``TargetTimeline``, which does not know of all targets where they lie.
+    private func partedFrom(_ recovery: RestoreReport.Recovery, _ plan: InPlacePlan) throws(BackupError) -> UInt32? {
+        let name = RestoreTimeline.historyFile(recovery.timeline)
+        let directory = plan.files.manifest.database.version.walDirectory
+        guard let bytes = try LocalDisk.read("\(request.directory)/\(directory)/\(name)") else { return nil }
+        let history = try TimelineHistory(timeline: recovery.timeline, parsing: bytes.span.bytes)
+        guard let end = history.switches.last?.end else { return nil }
+        return history.switches.dropLast().first { end <= $0.end }?.timeline
+    }
+
+    private func recover(
+        _ plan: InPlacePlan, along timeline: UInt32?
+    ) async throws -> RestoreReport.Recovery {
         let restored = try ClusterDirectory.controlBytes(request.directory)
         var controls = [try ServerControl(parsing: restored.span.bytes)]
         if let present = plan.serverControl { controls.append(present) }
         let version = plan.files.manifest.database.version
         var server = RecoveryServer(
             program: plan.program.path, dataDirectory: request.directory, version: version,
-            libraries: plan.libraries, recovery: try request.recovery(version, along: plan.timeline),
+            libraries: plan.libraries, recovery: try request.recovery(version, along: timeline),
             set: plan.files.manifest.label,
             target: request.target, controls: controls, logger: logger)
         do {
