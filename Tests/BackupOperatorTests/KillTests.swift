@@ -110,7 +110,7 @@ import Testing
         let count = try await life(nil)
         #expect(count > 20)
         let all = ProcessInfo.processInfo.environment["PERMAFROST_ALL"] != nil
-        for falls in stride(from: 1, through: count, by: all ? 1 : 4) { _ = try await life(falls) }
+        for falls in stride(from: 1, through: count, by: all ? 1 : 8) { _ = try await life(falls) }
     }
 
     @Test("an API server that refuses, is slow, and cuts watches: it takes longer, and that is all")

@@ -1,5 +1,6 @@
 import BackupModel
 import CertificateAuthority
+import Foundation
 import HTTP
 import Jobs
 import KubernetesClient
@@ -583,6 +584,7 @@ import Testing
     func killed() async throws {
         let count = try await copying(nil)
         #expect(count > 20)
-        for falls in stride(from: 1, through: count, by: 4) { _ = try await copying(falls) }
+        let all = ProcessInfo.processInfo.environment["PERMAFROST_ALL"] != nil
+        for falls in stride(from: 1, through: count, by: all ? 1 : 8) { _ = try await copying(falls) }
     }
 }

@@ -11,9 +11,8 @@ import Testing
 extension Restoring {
     /// `restore --in-place` of a server that a supervisor runs.
     @Suite(.timeLimit(.minutes(15))) struct InPlace {
-        @Test("to a time between two transactions, as a job", arguments: [15, 17])
+        @Test("to a time between two transactions, as a job", arguments: Majors.rows(1))
         func toATime(major: Int) async throws {
-            guard TestRequirement.required([.postgres(major)]) else { return }
             try await withSupervisedServer(major, settings: ["max_prepared_transactions": "3"]) { server in
                 let site = server.site
                 try await server.insert("kept")

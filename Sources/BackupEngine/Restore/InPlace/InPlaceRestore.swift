@@ -113,7 +113,8 @@ struct InPlaceRestore: Sendable {
             var recovery = try await recover(plan, along: plan.timeline)
             if let timeline = try partedFrom(recovery, plan) {
                 logger.notice(
-                    "the target lies on timeline \(timeline), before the next one began: recover once more, along that one")
+                    "the target lies on timeline \(timeline), before the next one began: recover once more, along that one"
+                )
                 try removePrefetched()
                 try await carryOut(plan)
                 recovery = try await recover(plan, along: timeline)
