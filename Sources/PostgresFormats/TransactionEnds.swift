@@ -72,7 +72,7 @@ package struct TransactionEnds: Sendable {
                 let length = UInt64(bytes.integer(at: at, as: UInt32.self))
                 // Nothing more, as after a switch of segments.
                 guard length >= Self.recordHeader else { return false }
-                start = page + UInt64(at)
+                start = page &+ UInt64(at)
                 guard start < end else { return false }
                 wanted = Int(min(length, UInt64(Self.most)))
                 rest = Self.aligned(length) - UInt64(wanted)
@@ -86,7 +86,7 @@ package struct TransactionEnds: Sendable {
             guard take() else { return false }
             head.removeAll(keepingCapacity: true)
         }
-        page += UInt64(pageSize)
+        page &+= UInt64(pageSize)
         return true
     }
 

@@ -41,7 +41,8 @@ struct InPlacePlan: Sendable {
         report.method = request.method
         var timeline: UInt32?
         if let segmentSize = present?.control.walSegmentSize {
-            timeline = try await TargetTimeline(
+            // What cannot be read now is found out by recovery.
+            timeline = try? await TargetTimeline(
                 repository, manifest, stanza: request.options.stanza, segmentSize: segmentSize
             ).find(request.options, version: manifest.database.version)
             if let timeline { report.targetTimeline = "\(timeline)" }

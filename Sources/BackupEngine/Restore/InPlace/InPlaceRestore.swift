@@ -145,8 +145,7 @@ struct InPlaceRestore: Sendable {
         let directory = plan.files.manifest.database.version.walDirectory
         guard let bytes = try LocalDisk.read("\(request.directory)/\(directory)/\(name)") else { return nil }
         let history = try TimelineHistory(timeline: recovery.timeline, parsing: bytes.span.bytes)
-        guard let end = history.switches.last?.end else { return nil }
-        return history.switches.dropLast().first { end <= $0.end }?.timeline
+        return TargetTimeline.parted(history)
     }
 
     private func recover(

@@ -39,13 +39,26 @@ struct TargetTimeline: Sendable {
         guard let newest = RestoreTimeline.newest(among: names), newest > start.timeline,
             let history = try await repository.loadTimelineHistory(newest, stanza: stanza, archiveID: archiveID)
         else { return nil }
-        for (place, step) in history.switches.enumerated() where step.timeline >= start.timeline {
-            // Of such a history itself only what comes before all later partings is in the newest timeline.
-            let end = history.switches[place...].map(\.end).min() ?? step.end
-            guard end > start.position else { continue }
-            if try await lies(options.type, target, before: end, on: step.timeline) { return step.timeline }
+        for step in Self.parts(history.switches[...]) where step.timeline >= start.timeline {
+            guard step.end > start.position else { continue }
+            if try await lies(options.type, target, before: step.end, on: step.timeline) { return step.timeline }
         }
         return nil
+    }
+
+    /// The timeline on which a recovery stopped, when that is not the one that the history of the new one names.
+    static func parted(_ history: TimelineHistory) -> UInt32? {
+        guard let end = history.switches.last?.end else { return nil }
+        return parts(history.switches.dropLast()).first { end <= $0.end }?.timeline
+    }
+
+    /// Up to where each timeline is a part of the newest: of such a history what comes before all later partings.
+    private static func parts(_ switches: ArraySlice<TimelineHistory.Switch>) -> [TimelineHistory.Switch] {
+        var end = LSN(rawValue: .max)
+        return switches.reversed().map { step in
+            end = min(end, step.end)
+            return TimelineHistory.Switch(timeline: step.timeline, end: end)
+        }.reversed()
     }
 
     private func lies(
@@ -67,7 +80,7 @@ struct TargetTimeline: Sendable {
         var next: WALSegment? = WALSegment(timeline: timeline, containing: last, segmentSize: segmentSize)
         for turn in 0..<Self.limit {
             guard let segment = next, let start,
-                segment.start(segmentSize: segmentSize).rawValue + segmentSize > start.position.rawValue
+                segment.start(segmentSize: segmentSize).rawValue &+ segmentSize > start.position.rawValue
             else { return nil }
             if let bytes = try await content(segment) {
                 if let latest = try TransactionEnds.latest(in: segment, bytes, before: end) { return latest }
