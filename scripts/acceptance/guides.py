@@ -248,7 +248,7 @@ def coming_from_percona(options):
 
     def old_operator(text):
         """Does what it is asked, as the Percona operator would."""
-        if '"pause":true' in text:
+        if text.rstrip().endswith("""'{"spec":{"pause":true}}'"""):
             kubectl("-n", "demo", "scale", "statefulset", "orders-main-abcd", "--replicas=0")
             eventually("the old server has stopped", lambda: get("pod", OLD_POD) is None)
             set_status("perconapgcluster", "orders", {"state": "paused"})
