@@ -207,8 +207,10 @@ struct PodTests {
             }
             try await cluster.waitForPod("serves")
             try await cluster.waitForPod("live")
+            // Where it was slow to begin it has been started again already.
+            let before = state("live")?["restartCount"]?.integer ?? 0
             _ = try await cluster.node.exec("default", "live", nil, ["rm", "/tmp/up"]).expecting(0)
-            try await waitFor("a restart") { state("live")?["restartCount"]?.integer == 1 }
+            try await waitFor("a restart") { state("live")?["restartCount"]?.integer ?? 0 > before }
             // It heeds no SIGTERM, as the first process of a container.
             #expect(state("live")?[["lastState", "terminated", "exitCode"]]?.integer == 137)
             try await cluster.create(.secrets, #"{"metadata": {"name": "later"}, "stringData": {"k": "v"}}"#)
