@@ -93,7 +93,8 @@ extension SupervisedServer {
         else { throw TestSupportError("the script is not where it was") }
         return source[start.upperBound..<end.lowerBound].split(separator: "\n", omittingEmptySubsequences: false)
             .map { $0.dropFirst(8) }.joined(separator: "\n")
-            .replacing("\\(directory)", with: "/etc/patroni")
+            .replacing("\\(directory)", with: "/etc/patroni").replacing("\\(restoreCommand)", with: "false")
+            .replacing("\\\\", with: "\\")
     }
 }
 
