@@ -44,10 +44,17 @@ package struct TransactionEnds: Sendable {
         head.reserveCapacity(Self.most)
     }
 
-    /// Takes the next page.
-    /// - Returns: whether there may be more behind it: not at the end of what was written.
+    /// Takes the next pages; what is less than a page at the end is left out.
+    /// - Returns: whether there may be more behind them: not at the end of what was written.
     package mutating func read(_ bytes: RawSpan) -> Bool {
-        guard bytes.byteCount == pageSize, bytes.integer(at: 0) == magic, bytes.integer(at: 8) == page else {
+        for start in stride(from: 0, to: bytes.byteCount - pageSize + 1, by: pageSize) {
+            guard readPage(bytes.extracting(start..<start + pageSize)) else { return false }
+        }
+        return true
+    }
+
+    private mutating func readPage(_ bytes: RawSpan) -> Bool {
+        guard bytes.integer(at: 0) == magic, bytes.integer(at: 8) == page else {
             return false
         }
         let flags: UInt16 = bytes.integer(at: 2)

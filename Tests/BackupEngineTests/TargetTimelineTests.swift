@@ -6,7 +6,7 @@ import Testing
 /// The rest of it reads an archive: `InPlaceTests`.
 @Suite struct TargetTimelineTests {
     @Test(
-        "a history that names a parting before its timeline began tells where recovery stopped",
+        "a history that has a switch point before its timeline began tells where recovery stopped",
         arguments: [
             ("", nil), ("1\t0/5000000\tx", nil),
             ("1\t0/5000000\tx\n2\t0/9000000\tx", nil),
@@ -14,12 +14,12 @@ import Testing
             ("1\t0/9000000\tx\n2\t0/5000000\tx", 1), ("1\t0/9000000\tx\n2\t0/9000000\tx", 1),
             ("1\t0/3000000\tx\n2\t0/9000000\tx\n3\t0/5000000\tx", 2),
             ("1\t0/3000000\tx\n2\t0/9000000\tx\n3\t0/2000000\tx", 1),
-            // Such a history itself was gone on with: its first timeline counts up to the earlier parting alone.
+            // Such a history itself was gone on with: its first timeline counts up to the earlier switch point alone.
             ("1\t0/9000000\tx\n2\t0/5000000\tx\n4\t0/7000000\tx", nil),
             ("1\t0/9000000\tx\n2\t0/5000000\tx\n4\t0/4000000\tx", 1),
         ] as [(String, UInt32?)])
-    func parted(_ text: String, _ timeline: UInt32?) throws {
+    func stopped(_ text: String, _ timeline: UInt32?) throws {
         let bytes = Array(text.utf8)
-        #expect(TargetTimeline.parted(try TimelineHistory(timeline: 9, parsing: bytes.span.bytes)) == timeline)
+        #expect(TargetTimeline.stopped(try TimelineHistory(timeline: 9, parsing: bytes.span.bytes)) == timeline)
     }
 }

@@ -26,12 +26,7 @@ extension TransactionEnds {
                 guard let found = try? TransactionEnds(segment, start: bytes.bytes) else { return nil }
                 ends = found
             }
-            guard let size = ends?.pageSize else { return nil }
-            for start in stride(from: 0, to: count - size + 1, by: size) {
-                let page = UnsafeRawBufferPointer(rebasing: bytes[start..<start + size])
-                guard ends?.read(page.bytes) == true else { return ends?.latest }
-            }
-            if count < buffer.count { return ends?.latest }
+            guard ends?.read(bytes.bytes) == true, count == buffer.count else { return ends?.latest }
         }
     }
 }

@@ -111,7 +111,7 @@ struct InPlaceRestore: Sendable {
             try removePrefetched()
             try await carryOut(plan)
             var recovery = try await recover(plan, along: plan.timeline)
-            if let timeline = try partedFrom(recovery, plan) {
+            if let timeline = try stoppedOn(recovery, plan) {
                 logger.notice(
                     "the target lies on timeline \(timeline), before the next one began: recover once more, along that one"
                 )
@@ -140,12 +140,12 @@ struct InPlaceRestore: Sendable {
 
     /// The timeline on which recovery stopped, when that is not the one that the history of the new one names: see
     /// ``TargetTimeline``, which does not know of all targets where they lie.
-    private func partedFrom(_ recovery: RestoreReport.Recovery, _ plan: InPlacePlan) throws(BackupError) -> UInt32? {
+    private func stoppedOn(_ recovery: RestoreReport.Recovery, _ plan: InPlacePlan) throws(BackupError) -> UInt32? {
         let name = RestoreTimeline.historyFile(recovery.timeline)
         let directory = plan.files.manifest.database.version.walDirectory
         guard let bytes = try LocalDisk.read("\(request.directory)/\(directory)/\(name)") else { return nil }
         let history = try TimelineHistory(timeline: recovery.timeline, parsing: bytes.span.bytes)
-        return TargetTimeline.parted(history)
+        return TargetTimeline.stopped(history)
     }
 
     private func recover(

@@ -6,9 +6,9 @@ import StreamFilters
 
 /// Along which timeline a target is recovered that lies before servers were promoted.
 ///
-/// At the end of recovery PostgreSQL writes down that the new timeline parted from the one that was aimed at, even when it
+/// At the end of recovery PostgreSQL writes down that the new timeline branched off the one that was aimed at, even when it
 /// stopped before that one began: `1 0/9000000`, `2 0/5000000`. A standby of that past cannot tell from such a history where
-/// it has to go back to, and neither can pg_rewind. So what lies before a parting is aimed at by the timeline that it lies on.
+/// it has to go back to, and neither can pg_rewind. So what lies before a switch point is aimed at by the timeline that it lies on.
 struct TargetTimeline: Sendable {
     private let repository: Repository
     private let stanza: String
@@ -17,7 +17,7 @@ struct TargetTimeline: Sendable {
     /// Where the backup became consistent; nil for an offline one.
     private let start: (timeline: UInt32, position: LSN)?
 
-    /// Segments that are looked at for a transaction before a parting.
+    /// Segments that are looked at for a transaction before a switch point.
     private static let limit = 32
     /// Bytes: a segment that is larger is not looked at.
     private static let sizeLimit = 64 << 20
@@ -47,12 +47,12 @@ struct TargetTimeline: Sendable {
     }
 
     /// The timeline on which a recovery stopped, when that is not the one that the history of the new one names.
-    static func parted(_ history: TimelineHistory) -> UInt32? {
+    static func stopped(_ history: TimelineHistory) -> UInt32? {
         guard let end = history.switches.last?.end else { return nil }
         return parts(history.switches.dropLast()).first { end <= $0.end }?.timeline
     }
 
-    /// Up to where each timeline is a part of the newest: of such a history what comes before all later partings.
+    /// Up to where each timeline is a part of the newest: of such a history what comes before all later switch points.
     private static func parts(_ switches: ArraySlice<TimelineHistory.Switch>) -> [TimelineHistory.Switch] {
         var end = LSN(rawValue: .max)
         return switches.reversed().map { step in
@@ -87,7 +87,7 @@ struct TargetTimeline: Sendable {
             } else if turn > 0 {
                 return nil
             }
-            // The one in which it parted need not be there under this timeline.
+            // The one in which the next one branched off need not be there under this timeline.
             next = segment.previous(segmentSize: segmentSize)
         }
         return nil
@@ -109,11 +109,8 @@ extension TransactionEnds {
     fileprivate static func latest(
         in segment: WALSegment, _ bytes: [UInt8], before end: LSN
     ) throws(BackupError) -> Int64? {
-        let all = bytes.span.bytes
-        var ends = try TransactionEnds(segment, start: all, before: end)
-        for start in stride(from: 0, to: all.byteCount - ends.pageSize + 1, by: ends.pageSize) {
-            guard ends.read(all.extracting(start..<start + ends.pageSize)) else { break }
-        }
+        var ends = try TransactionEnds(segment, start: bytes.span.bytes, before: end)
+        _ = ends.read(bytes.span.bytes)
         return ends.latest
     }
 }
